@@ -1,0 +1,1 @@
+"""Jets: making them, reading them, splitting them."""
