@@ -1,0 +1,1 @@
+"""The float network: loading, training, measuring, folding."""
