@@ -1,0 +1,1 @@
+"""The integer graph: what the firmware must compute, integer by integer."""
