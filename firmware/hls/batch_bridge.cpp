@@ -1,0 +1,58 @@
+// Runs an hls4ml project over a batch and hands back every named tensor.
+//
+// Compiled together with the project's own firmware and bridge. The project is built
+// with tracing, so each layer stores its output by name after every sample. The input
+// is converted to the firmware's input type and back, which shows what the first layer
+// really reads.
+
+#include <cstddef>
+#include <cstring>
+#include <map>
+#include <string>
+
+#include "firmware/network.h"
+#include "firmware/nnet_utils/nnet_helpers.h"
+
+extern "C" void network_double(double *features, double *outputs);
+extern "C" void allocate_trace_storage(size_t element_size);
+extern "C" void free_trace_storage();
+
+namespace {
+
+// input_t is one ap_fixed with parallel inputs and an nnet::array of them with streams.
+template <class T> struct element_of {
+    typedef T type;
+};
+template <class T, unsigned N> struct element_of<nnet::array<T, N>> {
+    typedef T type;
+};
+
+} // namespace
+
+// Returns 0, or 1 + the index of the first trace name that the firmware does not store.
+extern "C" int hawq_run_batch(double *features, size_t samples, size_t n_features,
+                              double *inputs, double *outputs, size_t n_outputs,
+                              const char **names, double **traces, const size_t *sizes,
+                              size_t n_traces) {
+    typedef element_of<input_t>::type input_element_t;
+    int missing = 0;
+    allocate_trace_storage(sizeof(double));
+    for (size_t sample = 0; sample < samples && !missing; sample++) {
+        double *x = features + sample * n_features;
+        for (size_t i = 0; i < n_features; i++) {
+            inputs[sample * n_features + i] = input_element_t(x[i]).to_double();
+        }
+        network_double(x, outputs + sample * n_outputs);
+        for (size_t t = 0; t < n_traces; t++) {
+            auto stored = nnet::trace_outputs->find(names[t]);
+            if (stored == nnet::trace_outputs->end()) {
+                missing = static_cast<int>(t) + 1;
+                break;
+            }
+            std::memcpy(traces[t] + sample * sizes[t], stored->second,
+                        sizes[t] * sizeof(double));
+        }
+    }
+    free_trace_storage();
+    return missing;
+}

@@ -1,0 +1,1 @@
+"""The ladder: proof that every rung computes the same integers."""

@@ -1,0 +1,1 @@
+"""From the trained network to a QONNX file."""

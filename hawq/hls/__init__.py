@@ -1,0 +1,1 @@
+"""From the QONNX file to a firmware project."""

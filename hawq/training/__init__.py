@@ -1,0 +1,1 @@
+"""Quantization-aware training at the allocated bits."""
