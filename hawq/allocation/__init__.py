@@ -1,0 +1,1 @@
+"""Bits per site, by integer programming under budgets."""
