@@ -1,105 +1,187 @@
-"""The golden executor: run an integer graph on a batch, integer by integer."""
+"""The golden executor: run an integer graph on many samples, integer by integer.
+
+``hawq.integer.plan`` chooses number types that bounds prove exact; this module feeds the
+plan with cache-sized chunks, one thread a core.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import ThreadpoolController
 
-from hawq.errors import DataError, NetworkError
-from hawq.fixed import IntArray, as_integers
-from hawq.integer.bounds import absolute_sum
+from hawq.errors import DataError
+from hawq.fixed import IntArray
 from hawq.integer.graph import Graph
-from hawq.integer.nodes import (
-    AddConstant,
-    Clip,
-    Dense,
-    Node,
-    Quantize,
-    Relu,
-    Requantize,
-    Reshape,
-    Tensor,
-)
+from hawq.integer.nodes import RealInput
+from hawq.integer.plan import CARRIERS, Plan, compile_plan
+from hawq.integer.steps import QuantizeStep, Workspace
+
+_CHUNK_BYTES = 1 << 20
+_CHUNK_SAMPLES = (64, 4096)
+
+Inputs = ArrayLike | Mapping[str, ArrayLike]
 
 
-def run(graph: Graph, x: ArrayLike | Mapping[str, ArrayLike]) -> dict[str, IntArray]:
+def run(graph: Graph, x: Inputs, *, threads: int | None = None) -> dict[str, IntArray]:
     """Compute the outputs.
 
     Args:
         graph: The graph.
         x: Real values, shape (samples, *input shape); with several inputs, by name.
+        threads: Default: as many as cores.
 
     Returns:
-        Output name → integers, shape (samples, *output shape).
+        Output name → integers, shape (samples, *output shape): int64, or Python integers
+        where int64 is too short.
     """
-    tensors = trace(graph, x)
-    return {name: tensors[name] for name in graph.outputs}
+    return execute(graph, x, graph.outputs, threads=threads)
 
 
-def trace(graph: Graph, x: ArrayLike | Mapping[str, ArrayLike]) -> dict[str, IntArray]:
+def trace(
+    graph: Graph, x: Inputs, *, threads: int | None = None
+) -> dict[str, IntArray]:
     """Compute every named tensor.
 
     Args:
         graph: The graph.
         x: Real values, shape (samples, *input shape); with several inputs, by name.
+        threads: Default: as many as cores.
 
     Returns:
         Tensor name → integers, shape (samples, *tensor shape): int64, or Python integers
         where int64 is too short.
     """
-    real = _inputs(graph, x)
-    values: dict[str, IntArray] = {}
-    for node in graph.nodes:
-        source = node.inputs[0]
-        if isinstance(node, Quantize):
-            values[node.output] = as_integers(node.format.quantize(real[source]))
+    return execute(graph, x, tuple(graph.tensors), threads=threads)
+
+
+def execute(
+    graph: Graph,
+    x: Inputs,
+    keep: Sequence[str],
+    *,
+    threads: int | None = None,
+    carriers: Sequence[str] = CARRIERS,
+) -> dict[str, IntArray]:
+    """Compute the tensors asked for.
+
+    Args:
+        graph: The graph.
+        x: Real values, shape (samples, *input shape); with several inputs, by name.
+        keep: Names of tensors.
+        threads: Default: as many as cores.
+        carriers: Number types that may be used, of ``CARRIERS``.
+
+    Returns:
+        Tensor name → integers, shape (samples, *tensor shape): int64, or Python integers
+        where int64 is too short.
+    """
+    real, samples = _inputs(graph.inputs, x)
+    plan = _plan(graph, tuple(keep), tuple(carriers))
+    out = {name: _empty(graph, name, samples) for name in keep}
+    size = int(np.clip(_CHUNK_BYTES // max(1, plan.bytes_per_sample), *_CHUNK_SAMPLES))
+    starts = range(0, samples, size)
+    workers = min(len(starts), threads or len(os.sched_getaffinity(0)))
+
+    def work(worker: int) -> None:
+        _run_chunks(plan, real, out, starts[worker::workers], size)
+
+    with _blas().limit(limits=1, user_api="blas"):
+        if workers <= 1:
+            work(0) if workers else None
         else:
-            values[node.output] = _compute(node, graph.tensors[source], values[source])
-    return values
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(work, range(workers)))
+    return out
+
+
+def _run_chunks(
+    plan: Plan,
+    real: Mapping[str, NDArray[Any]],
+    out: Mapping[str, IntArray],
+    starts: Sequence[int],
+    size: int,
+) -> None:
+    work: Workspace | None = None
+    for start in starts:
+        chunk = {
+            name: _finite(name, x[start : start + size]) for name, x in real.items()
+        }
+        samples = len(next(iter(chunk.values())))
+        if work is None or work.samples != samples:
+            work = Workspace(plan.slots, samples)
+        with np.errstate(over="ignore", under="ignore"):  # saturates, rounds to zero
+            for step in plan.steps:
+                if isinstance(step, QuantizeStep):
+                    step.run(chunk[step.source], work)
+                else:
+                    step.run(work)
+        for name in plan.keep:
+            done = out[name][start : start + size]
+            np.copyto(done, work.integers(name), casting="unsafe")
 
 
 def _inputs(
-    graph: Graph, x: ArrayLike | Mapping[str, ArrayLike]
-) -> dict[str, NDArray[np.float64]]:
-    given = x if isinstance(x, Mapping) else {graph.inputs[0].name: x}
-    arrays: dict[str, NDArray[np.float64]] = {}
-    for wanted in graph.inputs:
-        if wanted.name not in given:
-            raise DataError(f"no data for input {wanted.name!r}, got {sorted(given)}")
-        array = np.asarray(given[wanted.name])
-        if array.shape[1:] != wanted.shape or array.ndim == 0:
-            raise DataError(
-                f"input {wanted.name!r} got shape {array.shape}, expected (samples, "
-                f"{', '.join(map(str, wanted.shape))})"
-            )
-        arrays[wanted.name] = array
-    return arrays
+    wanted: Sequence[RealInput], x: Inputs
+) -> tuple[dict[str, NDArray[Any]], int]:
+    given = x if isinstance(x, Mapping) else {wanted[0].name: x}
+    arrays = {i.name: _input(i, given) for i in wanted}
+    counts = {name: len(array) for name, array in arrays.items()}
+    if len(set(counts.values())) > 1:
+        raise DataError(f"inputs with different numbers of samples: {counts}")
+    return arrays, next(iter(counts.values()))
 
 
-def _compute(node: Node, tensor: Tensor, x: IntArray) -> IntArray:
-    match node:
-        case Requantize():
-            return as_integers(node.format.requantize(x, tensor.fraction))
-        case Dense():
-            total = absolute_sum(tensor.lows, tensor.highs, node.weights, node.bias)
-            if total < 2**53:
-                y = x.astype(np.float64) @ node.weights.astype(np.float64)
-                y = y.astype(np.int64)
-            elif total < 2**62:
-                y = x.astype(np.int64) @ node.weights.astype(np.int64)
-            else:
-                y = x.astype(object) @ node.weights.astype(object)
-            return y if node.bias is None else y + node.bias
-        case AddConstant():
-            wide = tensor.width + node.shift < 62
-            return ((x if wide else x.astype(object)) << node.shift) + node.constant
-        case Relu():
-            return np.maximum(x, 0)
-        case Clip():
-            return np.clip(x, node.low, node.high)
-        case Reshape():
-            return x.reshape(x.shape[0], *node.shape)
-        case _:
-            raise NetworkError(f"no way to run a {type(node).__name__}")
+def _input(wanted: RealInput, given: Mapping[str, ArrayLike]) -> NDArray[Any]:
+    if wanted.name not in given:
+        raise DataError(
+            f"no data for input {wanted.name!r}, got data for: {', '.join(given) or 'none'}"
+        )
+    array = np.asarray(given[wanted.name])
+    if array.shape[1:] != wanted.shape or array.ndim == 0:
+        expected = ", ".join(["samples", *map(str, wanted.shape)])
+        raise DataError(
+            f"input {wanted.name!r} got shape {array.shape}, expected ({expected})"
+        )
+    if array.dtype in (np.float32, np.float64):
+        return array
+    real = array.astype(np.float64)
+    if array.dtype.kind not in "fiub" or (real.astype(array.dtype) != array).any():
+        raise DataError(
+            f"input {wanted.name!r} has type {array.dtype}, expected real numbers that "
+            "float64 holds exactly"
+        )
+    return real
+
+
+def _finite(name: str, chunk: NDArray[Any]) -> NDArray[Any]:
+    finite = np.isfinite(chunk)
+    if not finite.all():
+        first = tuple(int(i) for i in np.argwhere(~finite)[0][1:])
+        raise DataError(
+            f"input {name!r}: NaN or infinity at index {first} of a sample: clean the "
+            "data first"
+        )
+    return chunk
+
+
+def _empty(graph: Graph, name: str, samples: int) -> IntArray:
+    tensor = graph.tensors[name]
+    fits = -(2**63) <= tensor.low and tensor.high < 2**63
+    return np.empty((samples, *tensor.shape), dtype=np.int64 if fits else object)
+
+
+@functools.lru_cache(maxsize=16)
+def _plan(graph: Graph, keep: tuple[str, ...], carriers: tuple[str, ...]) -> Plan:
+    return compile_plan(graph, keep, carriers)
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
