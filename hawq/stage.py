@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FieldSerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+)
 
 Progress = Callable[[str, float], None]
 """Tells what is being done and which fraction of the stage is done, 0 to 1."""
@@ -29,17 +38,47 @@ def silent(what: str, fraction: float) -> None:
 class StageSettings(BaseModel):
     """Base of the stages' settings: frozen, unknown keys refused.
 
-    A relative ``Path`` in a flow file is taken from the flow file's folder: the flow
-    passes it as ``context={"folder": ...}`` when it validates a table.
+    Fields of type ``Path`` name files and folders the stage reads. The flow validates
+    with ``context={"folder": ...}``: a relative path is then taken from the flow file's
+    folder and must exist. It serialises with ``context={"digest": ...}``: a path is
+    then replaced by the digest of what is there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @field_validator("*", mode="after")
     @classmethod
-    def _from_flow_folder(cls, value: Any, info: ValidationInfo) -> Any:
+    def _resolve_paths(cls, value: Any, info: ValidationInfo) -> Any:
         folder = (info.context or {}).get("folder")
-        return folder / value if folder and isinstance(value, Path) else value
+        return _map_paths(value, partial(_existing, folder)) if folder else value
+
+    @field_serializer("*", mode="wrap", when_used="json")
+    def _digest_paths(
+        self,
+        value: Any,
+        serialize: SerializerFunctionWrapHandler,
+        info: FieldSerializationInfo,
+    ) -> Any:
+        digest = (info.context or {}).get("digest")
+        mapped = _map_paths(value, digest) if digest else value
+        return mapped if mapped is not value else serialize(value)
+
+
+def _map_paths(value: Any, change: Callable[[Path], Any]) -> Any:
+    if isinstance(value, Path):
+        return change(value)
+    if isinstance(value, tuple | list) and any(isinstance(v, Path) for v in value):
+        return type(value)(_map_paths(v, change) for v in value)
+    if isinstance(value, dict) and any(isinstance(v, Path) for v in value.values()):
+        return {key: _map_paths(v, change) for key, v in value.items()}
+    return value
+
+
+def _existing(folder: Path, path: Path) -> Path:
+    found = folder / path.expanduser()
+    if not found.exists():
+        raise ValueError(f"no such file or folder: {found}")
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,327 @@
+"""The command line: flows, single stages, jets, and what is installed.
+
+Heavy modules are imported when a command runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hawq import __version__
+from hawq.errors import HawqError
+from hawq.line import STAGES
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="hawq",
+    help="From a trained network to firmware, with proof that the integers are equal.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@dataclass
+class _Voice:
+    """How much is said, set once by the options before the command."""
+
+    debug: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+
+_voice = _Voice()
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    # Errors become one line on standard error and an exit status.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except HawqError as error:
+        _fail(error, str(error), EXIT_ERROR)
+    except ModuleNotFoundError as error:
+        text = f"the Python package {error.name!r} is not installed: see `hawq doctor`"
+        _fail(error, text, EXIT_ERROR)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(error, f"{where}{error.strerror or error}", EXIT_ERROR)
+    except KeyboardInterrupt as error:
+        text = "interrupted; what was finished is kept, run the same command to go on"
+        _fail(error, text, EXIT_INTERRUPTED)
+
+
+def _fail(error: BaseException, text: str, status: int) -> None:
+    if _voice.debug:
+        traceback.print_exception(error)
+    parts = ["hawq", *getattr(error, "__notes__", ()), " ".join(text.split())]
+    print(": ".join(parts), file=sys.stderr)
+    raise typer.Exit(status)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"hawq {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show only results and errors.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show log messages and warnings.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show it."),
+    ] = False,
+) -> None:
+    _voice.debug, _voice.quiet, _voice.verbose = debug, quiet, verbose
+    logging.captureWarnings(capture=True)
+    logging.basicConfig(
+        level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr
+    )
+    level = logging.INFO if verbose else logging.ERROR
+    logging.getLogger().handlers[0].setLevel(level)
+
+
+def _flow_names(incomplete: str) -> list[str]:
+    from hawq.paths import shipped
+
+    names = [path.stem for path in shipped("flows").glob("*.toml")]
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _stage_names(incomplete: str) -> list[str]:
+    return [stage.name for stage in STAGES if stage.name.startswith(incomplete)]
+
+
+FlowName = Annotated[
+    str,
+    typer.Argument(
+        metavar="FLOW",
+        help="A flow file, or the name of a shipped flow.",
+        autocompletion=_flow_names,
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="TABLE.KEY=VALUE", help="Change a setting; a TOML value."
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(min=1, help="Processes at once.", show_default="all processors"),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="A Dask scheduler, as tcp://host:8786."),
+]
+Build = Annotated[Path, typer.Option("--build", help="Folder for the results.")]
+Force = Annotated[bool, typer.Option("--force", help="Run unchanged stages again.")]
+Repair = Annotated[bool, typer.Option("--repair", help="Run damaged stages again.")]
+PROCESSORS = len(os.sched_getaffinity(0))
+
+
+@app.command()
+def run(
+    flow: FlowName,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="Run this stage and later ones again, even if unchanged.",
+            autocompletion=_stage_names,
+        ),
+    ] = None,
+    stop: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="STAGE",
+            help="The last stage to run.",
+            autocompletion=_stage_names,
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    workers: Workers = PROCESSORS,
+    cluster: Cluster = None,
+    build: Build = Path("build"),
+    force: Force = False,
+    repair: Repair = False,
+) -> None:
+    """Run a flow; stages that nothing changed for are not run again."""
+    with _one_line():
+        _build(
+            flow,
+            overrides,
+            build,
+            start=start,
+            stop=stop,
+            workers=workers,
+            cluster=cluster,
+            force=force,
+            repair=repair,
+        )
+
+
+def _build(
+    flow_name: str, overrides: list[str] | None, root: Path, **options: Any
+) -> dict[str, Path]:
+    from hawq.build import Options, build_flow, durations
+    from hawq.flow import find, read
+    from hawq.view import shown
+
+    flow = read(find(flow_name), overrides or ())
+    stop = options["stop"]
+    last = flow.stage(stop).number if stop else STAGES[-1].number
+    names = [stage.name for stage in flow.stages if stage.number <= last]
+    before = durations(root / flow.name, flow.stages)
+    with shown(names, before, quiet=_voice.quiet) as tell:
+        return build_flow(flow, root, Options(**options), tell)
+
+
+def _stage_command(name: str) -> Callable[..., None]:
+    def command(
+        flow: FlowName,
+        overrides: Overrides = None,
+        workers: Workers = PROCESSORS,
+        cluster: Cluster = None,
+        build: Build = Path("build"),
+        force: Force = False,
+        repair: Repair = False,
+    ) -> None:
+        with _one_line():
+            done = _build(
+                flow,
+                overrides,
+                build,
+                start=name if force else None,
+                stop=name,
+                workers=workers,
+                cluster=cluster,
+                repair=repair,
+            )
+            from hawq.build import record
+            from hawq.view import show_record
+
+            show_record(name, record(done[name]))
+
+    return command
+
+
+for _stage in STAGES:
+    app.command(
+        _stage.name,
+        help=f"{_stage.purpose} Runs the flow up to this stage.",
+        rich_help_panel="Stages",
+    )(_stage_command(_stage.name))
+
+
+@app.command()
+def show(
+    flow: FlowName,
+    build: Build = Path("build"),
+    json_: Annotated[
+        bool, typer.Option("--json", help="One JSON object, stage to record.")
+    ] = False,
+) -> None:
+    """Show the records of a flow's finished stages."""
+    with _one_line():
+        import json
+
+        from hawq.build import finished
+        from hawq.flow import find, read
+
+        found = read(find(flow))
+        records = finished(build / found.name, found.stages)
+        if json_:
+            print(json.dumps(records, indent=1))
+            return
+        from hawq.view import show_record
+
+        for name, content in records.items():
+            show_record(name, content)
+
+
+@app.command()
+def jets(
+    output: Annotated[Path, typer.Argument(metavar="OUT.h5", help="File to write.")],
+    per_class: Annotated[
+        int, typer.Option("--jets", min=1, help="Jets of each class.")
+    ] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the whole run.")] = 1,
+    variant: Annotated[
+        str, typer.Option(help="Of the detector; a wrong name lists them.")
+    ] = "default",
+    workers: Workers = PROCESSORS,
+    cluster: Cluster = None,
+) -> None:
+    """Generate jets with Pythia; started again, it takes up what a kill left."""
+    with _one_line():
+        from hawq.data.generate import generate_jets
+        from hawq.view import shown_bar
+
+        with shown_bar(output.name, quiet=_voice.quiet) as progress:
+            generate_jets(
+                output,
+                per_class,
+                seed=seed,
+                variant=variant,
+                workers=workers,
+                cluster=cluster,
+                progress=progress,
+            )
+
+
+@app.command()
+def flows() -> None:
+    """List the shipped flows."""
+    with _one_line():
+        from hawq.flow import shipped_flows, title
+
+        for name, path in shipped_flows().items():
+            print(f"{name:<14} {title(path)}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, what is missing, and how to get it."""
+    with _one_line():
+        _examine()
+
+
+def _examine() -> None:
+    from hawq.doctor import Health, examine
+    from hawq.view import show_findings
+
+    findings = examine()
+    show_findings(findings)
+    if any(finding.health is Health.MISSING for finding in findings):
+        raise typer.Exit(EXIT_ERROR)
