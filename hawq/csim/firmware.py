@@ -61,7 +61,13 @@ def compile_project(folder: Path, library: Path) -> Path:
         try:
             list(
                 pool.map(
-                    lambda pair: _run([*common, "-c", str(pair[0]), "-o", str(pair[1])]),
+                    lambda pair: _run([
+                        *common,
+                        "-c",
+                        str(pair[0]),
+                        "-o",
+                        str(pair[1]),
+                    ]),
                     zip(sources, objects, strict=True),
                 )
             )
@@ -84,7 +90,9 @@ def _standard(compiler: str) -> str:
         )
         if probe.returncode == 0:
             return standard
-    raise ToolError(f"{compiler} knows neither {' nor '.join(_STANDARDS)}: install g++ 8")
+    raise ToolError(
+        f"{compiler} knows neither {' nor '.join(_STANDARDS)}: install g++ 8"
+    )
 
 
 def _run(command: list[str]) -> None:
@@ -107,7 +115,9 @@ class Firmware:
 
     def run(
         self, features: NDArray[np.floating], layers: Mapping[str, int], outputs: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    ) -> tuple[
+        NDArray[np.float64], NDArray[np.float64], dict[str, NDArray[np.float64]]
+    ]:
         """Run the firmware.
 
         Args:

@@ -155,7 +155,9 @@ def firmware_rung(project: FirmwareProject, library: Path, graph: Graph) -> Rung
     output = graph.outputs[0]
 
     def run(features: NDArray[np.float32]) -> Values:
-        seen, out, traces = firmware.run(features, layers, layers[project.trace[output]])
+        seen, out, traces = firmware.run(
+            features, layers, layers[project.trace[output]]
+        )
         values = {source: seen}
         values |= {
             tensor: traces[layer]

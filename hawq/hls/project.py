@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 PROJECT = "network"
 """Name of the top function and of the project's files."""
+
+RESERVED = "input"
 
 _MODES = re.compile(r",(?:AP_)?TRN,(?:AP_)?WRAP(?:,0)?>$|,0>$")
 
@@ -71,6 +74,7 @@ def _convert(
 ) -> Any:
     import hls4ml
 
+    model = _avoid_reserved_name(model)
     config = hls4ml.utils.config_from_onnx_model(
         model,
         granularity="name",
@@ -93,6 +97,22 @@ def _convert(
         clock_period=settings.clock_ns,
         hls_config=config,
     )
+
+
+def _avoid_reserved_name(model: ModelWrapper) -> ModelWrapper:
+    """Rename a tensor called ``input``.
+
+    hls4ml 1.3 takes that name as the source of the graph's first layer; with streams the
+    loop becomes a second, never emptied copy of the input, on which hardware would hang.
+    """
+    model = copy.deepcopy(model)
+    names = {*model.get_all_tensor_names(), *(t.name for t in model.graph.input)}
+    free = next(
+        n for n in map("input_{}".format, range(len(names) + 1)) if n not in names
+    )
+    if RESERVED in names - {t.name for t in model.graph.input}:
+        model.rename_tensor(RESERVED, free)
+    return model
 
 
 def _impose(converted: Any, types: dict[str, LayerTypes]) -> None:
@@ -141,7 +161,9 @@ def _check_types(converted: Any, types: dict[str, LayerTypes]) -> dict[str, str]
                 f"graph does not have; expected: {', '.join(types)}"
             )
         wanted = types[layer.name]
-        _expect(wanted.tensor, layer.get_output_variable().type.precision, wanted.result)
+        _expect(
+            wanted.tensor, layer.get_output_variable().type.precision, wanted.result
+        )
         found[wanted.tensor] = str(layer.get_output_variable().type.precision)
         for name, variable in layer.weights.items():
             found[f"{wanted.tensor}.{name}"] = str(variable.type.precision)
@@ -156,7 +178,9 @@ def _check_types(converted: Any, types: dict[str, LayerTypes]) -> dict[str, str]
 
 
 def _expect(tensor: str, precision: Any, wanted: FixedPoint) -> None:
-    got, expected = (_MODES.sub(">", text) for text in (str(precision), wanted.ap_type()))
+    got, expected = (
+        _MODES.sub(">", text) for text in (str(precision), wanted.ap_type())
+    )
     if got != expected:
         raise InexactError(
             f"tensor {tensor!r} has type {precision} in the firmware, but the graph "
