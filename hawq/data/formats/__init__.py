@@ -1,0 +1,1 @@
+"""File formats: each module opens one as a table of named columns."""
