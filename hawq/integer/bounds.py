@@ -17,7 +17,6 @@ from hawq.errors import NetworkError
 from hawq.fixed import FixedPoint, IntArray, Overflow, as_integers, shift_right
 from hawq.integer.nodes import (
     AddConstant,
-    Clip,
     Dense,
     Node,
     Quantize,
@@ -42,8 +41,8 @@ def output_tensor(node: Node, values: Mapping[str, RealInput | Tensor]) -> Tenso
         The output tensor.
 
     Raises:
-        NetworkError: if an input is missing, is of the wrong kind, or its shape does not
-            fit the node.
+        NetworkError: if an input is missing or of the wrong kind, or its shape does
+            not fit the node.
     """
     name = node.inputs[0]
     x = values.get(name)
@@ -138,10 +137,6 @@ def _derive(node: Node, x: Tensor) -> Tensor:
         case Relu():
             lows, highs = np.maximum(x.lows, 0), np.maximum(x.highs, 0)
             return Tensor(node.output, x.shape, x.scale, lows, highs)
-        case Clip():
-            lows = np.minimum(np.maximum(x.lows, node.low), node.high)
-            highs = np.minimum(np.maximum(x.highs, node.low), node.high)
-            return Tensor(node.output, x.shape, x.scale, lows, highs, x.declared)
         case Reshape():
             return _reshape(node, x)
         case _:
@@ -151,8 +146,8 @@ def _derive(node: Node, x: Tensor) -> Tensor:
 def _dense(node: Dense, x: Tensor) -> Tensor:
     if not x.shape or x.shape[-1] != node.weights.shape[0]:
         raise NetworkError(
-            f"Dense to {node.output!r}: weights of shape {node.weights.shape} do not fit "
-            f"{node.inputs[0]!r} of shape {x.shape}"
+            f"Dense to {node.output!r}: weights of shape {node.weights.shape} do not "
+            f"fit {node.inputs[0]!r} of shape {x.shape}"
         )
     lows, highs = dense_bounds(x.lows, x.highs, node.weights, node.bias)
     shape = (*x.shape[:-1], node.weights.shape[1])
@@ -181,8 +176,8 @@ def requantize_bounds(
         target: The format moved to.
 
     Returns:
-        Lows and highs in ``target``; attained, but for intervals that wrap around, which
-        give the whole range.
+        Lows and highs in ``target``; attained, but for intervals that wrap around,
+        which give the whole range.
     """
     new_lows = target.requantize(lows, fraction)
     new_highs = target.requantize(highs, fraction)

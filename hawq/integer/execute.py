@@ -1,7 +1,7 @@
 """The golden executor: run an integer graph on many samples, integer by integer.
 
-``hawq.integer.plan`` chooses number types that bounds prove exact; this module feeds the
-plan with cache-sized chunks, one thread a core.
+``hawq.integer.plan`` chooses number types that bounds prove exact; this module feeds
+the plan with cache-sized chunks, one thread a core.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def run(graph: Graph, x: Inputs, *, threads: int | None = None) -> dict[str, Int
         threads: Default: as many as cores.
 
     Returns:
-        Output name → integers, shape (samples, *output shape): int64, or Python integers
-        where int64 is too short.
+        Output name → integers, shape (samples, *output shape): int64, or Python
+        integers where int64 is too short.
     """
     return execute(graph, x, graph.outputs, threads=threads)
 
@@ -55,8 +55,8 @@ def trace(
         threads: Default: as many as cores.
 
     Returns:
-        Tensor name → integers, shape (samples, *tensor shape): int64, or Python integers
-        where int64 is too short.
+        Tensor name → integers, shape (samples, *tensor shape): int64, or Python
+        integers where int64 is too short.
     """
     return execute(graph, x, tuple(graph.tensors), threads=threads)
 
@@ -79,8 +79,8 @@ def execute(
         carriers: Number types that may be used, of ``CARRIERS``.
 
     Returns:
-        Tensor name → integers, shape (samples, *tensor shape): int64, or Python integers
-        where int64 is too short.
+        Tensor name → integers, shape (samples, *tensor shape): int64, or Python
+        integers where int64 is too short.
     """
     real, samples = _inputs(graph.inputs, x)
     plan = _plan(graph, tuple(keep), tuple(carriers))
@@ -141,7 +141,8 @@ def _inputs(
 def _input(wanted: RealInput, given: Mapping[str, ArrayLike]) -> NDArray[Any]:
     if wanted.name not in given:
         raise DataError(
-            f"no data for input {wanted.name!r}, got data for: {', '.join(given) or 'none'}"
+            f"no data for input {wanted.name!r}, got data for: "
+            + (", ".join(given) or "none")
         )
     array = np.asarray(given[wanted.name])
     if array.shape[1:] != wanted.shape or array.ndim == 0:
@@ -173,7 +174,7 @@ def _finite(name: str, chunk: NDArray[Any]) -> NDArray[Any]:
 
 def _empty(graph: Graph, name: str, samples: int) -> IntArray:
     tensor = graph.tensors[name]
-    fits = -(2**63) <= tensor.low and tensor.high < 2**63
+    fits = tensor.low >= -(2**63) and tensor.high < 2**63
     return np.empty((samples, *tensor.shape), dtype=np.int64 if fits else object)
 
 

@@ -93,8 +93,8 @@ class Tensor:
         exponent = power_of_two_exponent(self.scale)
         if exponent is None:
             raise InexactError(
-                f"tensor {self.name!r}: scale {self.scale} is not a power of two, so no "
-                "fixed-point format holds it: retrain with power-of-two scales"
+                f"tensor {self.name!r}: scale {self.scale} is not a power of two, so "
+                "no fixed-point format holds it: retrain with power-of-two scales"
             )
         return -exponent
 
@@ -191,16 +191,6 @@ class Relu:
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
-    """Limit integers to ``low`` and ``high``, both on the grid of the input."""
-
-    inputs: tuple[str]
-    output: str
-    low: int
-    high: int
-
-
-@dataclass(frozen=True, eq=False)
 class Reshape:
     """Give one sample's integers another shape, in C order."""
 
@@ -209,7 +199,7 @@ class Reshape:
     shape: tuple[int, ...]
 
 
-Node = Quantize | Requantize | Dense | AddConstant | Relu | Clip | Reshape
+Node = Quantize | Requantize | Dense | AddConstant | Relu | Reshape
 """Each has ``inputs`` (names) and ``output`` (a name)."""
 
 

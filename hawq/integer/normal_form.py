@@ -23,7 +23,6 @@ from hawq.fixed import (
 from hawq.integer.bounds import absolute_sum
 from hawq.integer.nodes import (
     AddConstant,
-    Clip,
     Dense,
     Node,
     Relu,
@@ -139,8 +138,6 @@ def _follow(form: NormalForm, node: Node) -> NormalForm | None:
             return _add(form, node)
         case Relu():
             return _limit(form, 0, None)
-        case Clip():
-            return _limit(form, node.low, node.high)
         case Requantize():
             return _requantize(form, node.format)
         case _:

@@ -1,7 +1,7 @@
 """Compile an integer graph into steps whose number types bounds prove exact.
 
-A chain of dense layer, constant, ReLU and requantization whose inner tensors nobody asks
-for becomes one matrix product, one rounding and one clip. That is exact because
+A chain of dense layer, constant, ReLU and requantization whose inner tensors nobody
+asks for becomes one matrix product, one rounding and one clip. That is exact because
 
 - a sum of integers is exact in a float while no partial sum exceeds 2**24 (float32) or
   2**53 (float64), in any order; multiplying all of them by a power of two changes
@@ -24,7 +24,6 @@ from hawq.integer.bounds import absolute_sum
 from hawq.integer.graph import Graph
 from hawq.integer.nodes import (
     AddConstant,
-    Clip,
     Dense,
     Node,
     Quantize,
@@ -116,12 +115,12 @@ class _Compiler:
         """Collect nodes that one float step could do together."""
         nodes = [node]
         affine = isinstance(node, Dense | AddConstant)
-        while isinstance(nodes[-1], Dense | AddConstant | Relu | Clip):
+        while isinstance(nodes[-1], Dense | AddConstant | Relu):
             after = self.follower.get(nodes[-1].output)
             if isinstance(after, AddConstant) and affine:
                 nodes.append(after)
                 continue
-            if not isinstance(after, Relu | Clip | Requantize):
+            if not isinstance(after, Relu | Requantize):
                 break
             affine = False
             nodes.append(after)
@@ -142,9 +141,9 @@ class _Compiler:
 
     def _carrier(self, reach: int, floats: bool) -> str | None:
         for carrier in self.carriers:
-            if carrier.startswith("float") == floats:
-                if reach <= EXACT_UP_TO.get(carrier, reach):
-                    return carrier
+            suits = carrier.startswith("float") == floats
+            if suits and reach <= EXACT_UP_TO.get(carrier, reach):
+                return carrier
         return None
 
     def _quantize(self, node: Quantize) -> None:

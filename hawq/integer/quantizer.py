@@ -44,11 +44,11 @@ class Quantizer:
 
     Attributes:
         tensor: Name of its output, for messages.
-        exponents: The scale is ``2**exponents``; any shape that broadcasts to the input.
+        exponents: The scale is ``2**exponents``; its shape broadcasts to the input's.
         width: Bits.
         signed: Whether negative integers exist.
-        narrow: Whether the outermost integer is left out (the lowest if signed, else the
-            highest).
+        narrow: Whether the outermost integer is left out (the lowest if signed, else
+            the highest).
         rounding: Where values between two integers go.
     """
 
@@ -66,7 +66,7 @@ class Quantizer:
             exponent: One step is ``2**exponent``.
 
         Returns:
-            The format. Its range is too long by one if narrow and unsigned: see ``top``.
+            The format. If narrow and unsigned, its range is too long: see ``top``.
         """
         symmetric = self.signed and self.narrow
         overflow = Overflow.SATURATE_SYMMETRIC if symmetric else Overflow.SATURATE
@@ -163,6 +163,7 @@ def read_quantizer(
     Raises:
         FormatError: if the width or the rounding mode does not exist.
         NetworkError: if the quantizer is bipolar.
+        InexactError: if a scale is not a power of two, or the zero point not 0.
     """
     widths = np.unique(np.asarray(width, dtype=np.float64))
     if widths.size != 1 or widths[0] != np.rint(widths[0]):
@@ -200,15 +201,15 @@ def _exponents(tensor: str, scale: NDArray[np.float64]) -> NDArray[np.int64]:
     wrong = ~(np.isfinite(scale) & (scale > 0))
     if wrong.any():
         raise FormatError(
-            f"tensor {tensor!r}: scale {_first(scale, wrong)}, expected a finite number "
-            "above 0"
+            f"tensor {tensor!r}: scale {_first(scale, wrong)}, expected a finite "
+            "number above 0"
         )
     mantissa, exponents = np.frexp(scale)
     inexact = mantissa != 0.5
     if inexact.any():
         raise InexactError(
-            f"tensor {tensor!r}: scale {_first(scale, inexact)!r} is not a power of two: "
-            "train with power-of-two scales (brevitas.quant.fixed_point)"
+            f"tensor {tensor!r}: scale {_first(scale, inexact)!r} is not a power of "
+            "two: train with power-of-two scales (brevitas.quant.fixed_point)"
         )
     return (exponents - 1).astype(np.int64)
 

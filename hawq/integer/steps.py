@@ -17,7 +17,6 @@ from hawq.errors import NetworkError
 from hawq.fixed import FixedPoint, IntArray, Rounding, as_integers
 from hawq.integer.nodes import (
     AddConstant,
-    Clip,
     Dense,
     Node,
     Relu,
@@ -85,8 +84,8 @@ class Workspace:
             name: The tensor.
 
         Returns:
-            Shape (samples, *shape), in a type that may be cast to int64; Python integers
-            if the carrier is ``object``.
+            Shape (samples, *shape), in a type that may be cast to int64; Python
+            integers if the carrier is ``object``.
         """
         return np.moveaxis(self.view[name], -1, 0)
 
@@ -248,9 +247,8 @@ def compute(node: Node, tensor: Tensor, x: IntArray) -> IntArray:
             shifted: IntArray = x << node.shift
             return shifted + node.constant[..., None].astype(x.dtype)
         case Relu():
-            return np.maximum(x, 0)
-        case Clip():
-            return np.minimum(np.maximum(x, node.low), node.high)
+            positive: IntArray = np.maximum(x, 0)
+            return positive
         case Reshape():
             return x.reshape(*node.shape, x.shape[-1])
         case _:

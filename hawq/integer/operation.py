@@ -1,0 +1,205 @@
+"""One ONNX node with its inputs looked up, ready to be lowered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from hawq.errors import NetworkError
+from hawq.integer.bounds import output_tensor
+from hawq.integer.nodes import Node, RealInput, Tensor
+from hawq.integer.quantizer import IntegerConstant
+
+RealConstant = NDArray[Any]
+Value = RealInput | Tensor | IntegerConstant | RealConstant
+"""What a name in the file stands for."""
+
+
+@dataclass
+class Lowering:
+    """What has been lowered so far.
+
+    Attributes:
+        batch: Size of the batch axis in the file.
+        values: What each name stands for.
+        nodes: In topological order.
+    """
+
+    batch: int
+    values: dict[str, Value] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+
+    def emit(self, node: Node) -> None:
+        """Append a node and derive its output.
+
+        Args:
+            node: Its inputs are known.
+        """
+        known = {
+            name: value
+            for name in node.inputs
+            if isinstance(value := self.values[name], RealInput | Tensor)
+        }
+        self.values[node.output] = output_tensor(node, known)
+        self.nodes.append(node)
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """An ONNX node.
+
+    Attributes:
+        label: How messages call it.
+        attributes: Strings decoded.
+        names: Of the inputs that are present.
+        values: What the inputs stand for.
+        output: Name of the first output.
+    """
+
+    label: str
+    attributes: dict[str, Any]
+    names: tuple[str, ...]
+    values: tuple[Value, ...]
+    output: str
+
+    def refuse(self, why: str) -> NetworkError:
+        """Make the error that refuses this node.
+
+        Args:
+            why: What is wrong and what to do.
+
+        Returns:
+            The error, to be raised.
+        """
+        return NetworkError(f"{self.label}: {why}")
+
+    def value(self, position: int) -> Value:
+        """Give an input.
+
+        Args:
+            position: Which.
+
+        Returns:
+            What it stands for.
+
+        Raises:
+            NetworkError: if the node has too few inputs.
+        """
+        if position >= len(self.values):
+            raise self.refuse(
+                f"has {len(self.values)} inputs, expected at least {position + 1}: the "
+                "file is damaged, export it again"
+            )
+        return self.values[position]
+
+    def data(self, position: int) -> Tensor:
+        """Give an input that must be an integer tensor.
+
+        Args:
+            position: Which.
+
+        Returns:
+            The tensor.
+
+        Raises:
+            NetworkError: if it is real-valued or a constant.
+        """
+        value = self.value(position)
+        if isinstance(value, Tensor):
+            return value
+        name = self.names[position]
+        if isinstance(value, RealInput):
+            raise self.refuse(
+                f"input {name!r} is real-valued: put a Quant before it "
+                "(brevitas.nn.QuantIdentity)"
+            )
+        raise self.refuse(
+            f"input {name!r} is a constant, expected the network's data: put the data "
+            "first"
+        )
+
+    def constant(self, position: int) -> IntegerConstant:
+        """Give an input that must be a quantized constant.
+
+        Args:
+            position: Which.
+
+        Returns:
+            The constant.
+
+        Raises:
+            NetworkError: if it is not quantized, or not a constant.
+        """
+        value = self.value(position)
+        if isinstance(value, IntegerConstant):
+            return value
+        name = self.names[position]
+        if isinstance(value, np.ndarray):
+            raise self.refuse(
+                f"constant {name!r} is not quantized: put a Quant on it (weight_quant "
+                "or bias_quant in Brevitas)"
+            )
+        raise self.refuse(
+            f"input {name!r} is computed by the network, expected a quantized "
+            "constant: two tensors of data cannot be combined"
+        )
+
+    def parameter(self, position: int) -> RealConstant:
+        """Give an input that must be a plain constant of the file.
+
+        Args:
+            position: Which.
+
+        Returns:
+            Its values.
+
+        Raises:
+            NetworkError: if it is computed.
+        """
+        value = self.value(position)
+        if not isinstance(value, np.ndarray):
+            raise self.refuse(
+                f"input {self.names[position]!r} is not an initializer: fold constants "
+                "first (qonnx-cleanup)"
+            )
+        return value
+
+
+def look_up(node: onnx.NodeProto, values: Mapping[str, Value]) -> Operation:
+    """Look up a node's inputs.
+
+    Args:
+        node: As in the file.
+        values: What each name stands for.
+
+    Returns:
+        The operation.
+    """
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    names = tuple(name for name in node.input if name)
+    return Operation(
+        label(node),
+        {k: v.decode() if isinstance(v, bytes) else v for k, v in attributes.items()},
+        names,
+        tuple(values[name] for name in names),
+        node.output[0],
+    )
+
+
+def label(node: onnx.NodeProto) -> str:
+    """Name a node for messages.
+
+    Args:
+        node: Possibly unnamed.
+
+    Returns:
+        Its name and operator, or its operator and output.
+    """
+    if node.name:
+        return f"node {node.name!r} ({node.op_type})"
+    return f"unnamed node ({node.op_type}) that writes {node.output[0]!r}"
