@@ -22,6 +22,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "hawq.cost": {
         "bops": "hawq.allocation.cost:bops",
+        "bops_dense": "hawq.allocation.cost:bops_dense",
         "memory_bits": "hawq.allocation.cost:memory_bits",
     },
     "hawq.backend": {

@@ -181,14 +181,17 @@ class Choice(Record):
     Attributes:
         site: The site's name.
         bits: Width.
-        format: The calibrated fixed-point format (per tensor).
+        format: The calibrated fixed-point format; per channel, that of the widest.
+        channel_integer: Integer bits of each output channel; None if per tensor.
         perturbation: ‖Δ‖² of quantizing the site at the calibrated scale.
-        loss_rise_nats: ½ · s · ‖Δ‖².
+        loss_rise_nats: ½ · s · ‖Δ‖², or ½ · Σ hᵢ Δᵢ² where each element's curvature hᵢ
+            is known and used.
     """
 
     site: str
     bits: int
     format: FixedPoint
+    channel_integer: tuple[int, ...] | None = None
     perturbation: float
     loss_rise_nats: float
 
