@@ -18,7 +18,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -27,7 +27,7 @@ from typing import Any
 
 import hawq
 from hawq import digest, tools
-from hawq.errors import HawqError, StageError
+from hawq.errors import StageError
 from hawq.flow import Flow
 from hawq.line import Stage
 from hawq.manifest import (
@@ -122,9 +122,8 @@ def build_flow(
         Stage → its finished folder.
 
     Raises:
-        HawqError: whatever a stage raises, with a note naming the stage; the stages
-            before it stay finished.
-        KeyboardInterrupt: on Ctrl-C, with the same note.
+        BaseException: whatever a stage raises, with a note naming the stage; the
+            stages before it stay finished.
     """
     last = flow.stage(options.stop).number if options.stop else sys.maxsize
     first = flow.stage(options.start).number if options.start else sys.maxsize
@@ -138,8 +137,10 @@ def build_flow(
             try:
                 job = _plan(flow, stage, build, done, options, tell)
                 _bring_up_to_date(job, again, options.repair, tell)
-            except (HawqError, KeyboardInterrupt) as error:
-                tell(Event(stage.name, State.FAILED))
+            except BaseException as error:
+                partial = build / f"{stage.folder}.partial"
+                what = f"see {partial}" if partial.exists() else ""
+                tell(Event(stage.name, State.FAILED, what))
                 error.add_note(f"stage {stage.name}")
                 raise
             done[stage.name] = job.folder
@@ -371,10 +372,11 @@ def _logged(path: Path) -> Iterator[None]:
     sys.stdout.flush()
     standard_output = os.dup(1)
     try:
-        with path.open("a") as file, redirect_stdout(file):
-            os.dup2(file.fileno(), 1)  # what C++ libraries print
-            yield
+        with path.open("a") as file:
+            os.dup2(file.fileno(), 1)  # not sys.stdout: C++ libraries print too
+        yield
     finally:
+        sys.stdout.flush()
         os.dup2(standard_output, 1)
         os.close(standard_output)
         root.removeHandler(handler)

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from hawq import __version__
+from hawq.data.variant import Variant
 from hawq.errors import HawqError
 from hawq.line import STAGES
 
@@ -178,7 +179,7 @@ def run(
 ) -> None:
     """Run a flow; stages that nothing changed for are not run again."""
     with _one_line():
-        _build(
+        done = _build(
             flow,
             overrides,
             build,
@@ -189,6 +190,7 @@ def run(
             force=force,
             repair=repair,
         )
+        print(f"up to date: {list(done.values())[-1]}")
 
 
 def _build(
@@ -278,8 +280,8 @@ def jets(
     ] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the whole run.")] = 1,
     variant: Annotated[
-        str, typer.Option(help="Of the detector; a wrong name lists them.")
-    ] = "default",
+        Variant, typer.Option(help="Of the detector.")
+    ] = Variant.DEFAULT,
     workers: Workers = PROCESSORS,
     cluster: Cluster = None,
 ) -> None:

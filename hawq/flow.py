@@ -226,7 +226,7 @@ def _value(text: str, override: str) -> Any:
             return text
         raise FlowError(
             f"--set {override}: {text!r} is not a TOML value; a string needs quotes: "
-            f"""'{override.partition("=")[0]}="{text}"'"""
+            f"""'{override.partition("=")[0]}="{text.strip('"')}"'"""
         ) from error
 
 

@@ -77,8 +77,7 @@ STAGES = (
         8,
         "csim",
         "Prove that every rung of the ladder gives equal integers.",
-        ("data", "model", "training", "export", "hls"),
-        ("allocation",),
+        ("data", "model", "allocation", "training", "export", "hls"),
         tools=("g++",),
     ),
     Stage(

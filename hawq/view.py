@@ -130,8 +130,8 @@ class _Table:
                 name,
                 bar if running else row.state.value,
                 "" if took is None else clock(took),
-                "" if not left else clock(left),
-                row.what if running else "",
+                clock(left) if left and left >= 1 else "",
+                row.what,
                 style=_STYLES[row.state],
             )
         seconds, is_known = self.timetable.left()
@@ -158,14 +158,15 @@ class _Lines:
         if event.state in {State.CHECKING, State.WAITING}:
             return
         text = f"{event.stage:<12} {event.state.value}"
-        if event.state is State.RUNNING:
-            if not is_news and time.monotonic() - self.spoke < _LINE_SECONDS:
+        if event.state is State.RUNNING and not is_news:
+            if time.monotonic() - self.spoke < _LINE_SECONDS:
                 return
+            text += f" {100 * row.fraction:3.0f} %"
             left = row.left(self.timetable.before.get(event.stage))
-            text += f" {100 * row.fraction:3.0f} %  {event.what}"
             text += f", {clock(left)} left" if left else ""
-        elif event.seconds is not None and event.state is State.DONE:
+        elif event.state is State.DONE and event.seconds is not None:
             text += f" in {clock(event.seconds)}"
+        text += f": {event.what}" if event.what else ""
         self.spoke = time.monotonic()
         self.console.print(text, soft_wrap=True, markup=False, highlight=False)
 

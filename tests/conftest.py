@@ -1,0 +1,73 @@
+"""Fixtures that several stages share."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from hawq.export.qonnx import export_qonnx
+from hawq.fixed import FixedPoint
+from hawq.training.network import quantize_network
+
+SMALL_FORMATS = {
+    "input": FixedPoint(True, 6, 2),
+    "fc1.weight": FixedPoint(True, 5, 0),
+    "relu1": FixedPoint(False, 4, 1),
+    "fc2.weight": FixedPoint(True, 4, 0),
+}
+
+
+@pytest.fixture(scope="session")
+def small_float() -> nn.Sequential:
+    """A float network 4-6-3 whose ReLU fires for every unit on some input."""
+    torch.manual_seed(3)
+    return nn.Sequential(
+        OrderedDict(fc1=nn.Linear(4, 6), relu1=nn.ReLU(), fc2=nn.Linear(6, 3))
+    )
+
+
+@pytest.fixture(scope="session")
+def small_network(small_float: nn.Sequential) -> nn.Sequential:
+    """Its Brevitas twin."""
+    return quantize_network(small_float, SMALL_FORMATS).eval()
+
+
+@pytest.fixture(scope="session")
+def small_qonnx(
+    small_network: nn.Sequential, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The QONNX file of the twin."""
+    path = tmp_path_factory.mktemp("export") / "network.onnx"
+    export_qonnx(small_network, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[..., None]:
+    """Skip a test that lacks a program or a package; fail it where HAWQ_CI is set."""
+
+    def check(*names: str) -> None:
+        for name in names:
+            if shutil.which(name) or importlib.util.find_spec(name):
+                continue
+            if os.environ.get("HAWQ_CI"):
+                pytest.fail(f"{name} is missing, and HAWQ_CI is set")
+            pytest.skip(f"{name} is missing")
+
+    return check
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a line of three toy stages, importable as ``toy``."""
+    folder = Path(__file__).parent / "toys"
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
