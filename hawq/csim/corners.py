@@ -22,10 +22,11 @@ def corner_inputs(graph: Graph, seed: int, samples: int) -> Inputs:
 
     Returns:
         Name → features, float32, shape (samples, features): ``all_minima`` and
-        ``all_maxima`` of the input format; ``beyond_range`` saturates; ``rounding_ties``
-        lies half way between steps; ``random_full_range`` is uniform over the format;
-        ``accumulator_extremes`` drives every sum of the first layer to its proven bounds
-        and every deeper sum to the extremes found among random corners.
+        ``all_maxima`` of the input format; ``beyond_range`` saturates;
+        ``rounding_ties`` lies half way between steps; ``random_full_range`` is uniform
+        over the format; ``accumulator_extremes`` drives every sum of the first layer to
+        its proven bounds and every deeper sum to the extremes found among random
+        corners.
     """
     node = next(n for n in graph.nodes if isinstance(n, Quantize))
     form = node.format

@@ -38,8 +38,8 @@ def compile_project(folder: Path, library: Path) -> Path:
     compiler = shutil.which("g++")
     if compiler is None:
         raise ToolError(
-            "g++ was not found: C-simulation compiles the firmware with it; install it, "
-            "for example with `apt install g++`"
+            "g++ was not found: C-simulation compiles the firmware with it; install "
+            "it, for example with `apt install g++`"
         )
     folder = folder.resolve()
     library.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ def climb(
     inputs: Inputs,
     progress: Callable[[str, float], None],
 ) -> tuple[list[Comparison], dict[str, Values]]:
-    """Compare each rung with the one below on every input set, and stop at a difference.
+    """Compare each rung with the one below; stop at the first that differs.
 
     Args:
         rungs: From the trained network upwards.

@@ -55,8 +55,9 @@ def check_widths(graph: Graph) -> None:
     for tensor in graph.tensors.values():
         if tensor.width > FLOAT64_BITS:
             raise InexactError(
-                f"tensor {tensor.name!r} needs {tensor.width} bits; the ladder compares "
-                f"through float64, which holds {FLOAT64_BITS}: allocate fewer bits"
+                f"tensor {tensor.name!r} needs {tensor.width} bits; the ladder "
+                f"compares through float64, which holds {FLOAT64_BITS}: allocate "
+                "fewer bits"
             )
 
 

@@ -36,11 +36,11 @@ def run(context: StageContext) -> LadderRecord:
     """Climb rungs 1 to 4.
 
     Writes ``outputs.npz``: the firmware's output ``integers`` (samples, classes), the
-    float network's ``float_logits``, the labels ``y``, in the order of the test split.
+    float network's ``float_logits`` and the labels ``y``, in the test split's order.
 
     Args:
-        context: With ``data``, ``model``, ``training``, ``export`` and ``hls`` among its
-            inputs.
+        context: With ``data``, ``model``, ``allocation``, ``training``, ``export`` and
+            ``hls`` among its inputs.
 
     Returns:
         The record; there is none unless every integer is equal.

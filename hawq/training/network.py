@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ def quantize_network(
 
     Returns:
         Sequential with the same child names after a leading ``input`` quantizer; the
-        last layer's output stays on the accumulator's grid.
+        last layer gives plain logits on the accumulator's grid.
 
     Raises:
         NetworkError: if a layer is neither Linear nor ReLU, or a format is missing.
@@ -50,12 +51,14 @@ def quantize_network(
         act_quant=activation_quantizer(_format(formats, INPUT), learned_scales),
         return_quant_tensor=True,
     )
+    *_, last = [name for name, _ in network.named_children()]
     for name, layer in network.named_children():
         if isinstance(layer, nn.Linear):
             site = f"{name}.weight"
-            layers[name] = _quantize_linear(
-                layer, _format(formats, site), learned_scales, channels.get(site)
+            quantizer = weight_quantizer(
+                _format(formats, site), learned_scales, channels.get(site)
             )
+            layers[name] = _quantize_linear(layer, quantizer, is_last=name == last)
         elif isinstance(layer, nn.ReLU):
             quantizer = activation_quantizer(_format(formats, name), learned_scales)
             layers[name] = qnn.QuantReLU(act_quant=quantizer, return_quant_tensor=True)
@@ -75,36 +78,21 @@ def _format(formats: Mapping[str, FixedPoint], site: str) -> FixedPoint:
     return formats[site]
 
 
-def _quantize_linear(
-    layer: nn.Linear, form: FixedPoint, learned: bool, channel_integer: Tensor | None
-) -> nn.Module:
-    twin: nn.Module = qnn.QuantLinear(
+def _quantize_linear(layer: nn.Linear, quantizer: type, is_last: bool) -> nn.Module:
+    twin: Any = qnn.QuantLinear(
         layer.in_features,
         layer.out_features,
         bias=layer.bias is not None,
-        weight_quant=weight_quantizer(form, learned, channel_integer),
+        weight_quant=quantizer,
         bias_quant=AccumulatorBias if layer.bias is not None else None,
-        return_quant_tensor=True,
+        return_quant_tensor=not is_last,
     )
     with torch.no_grad():
         twin.weight.copy_(layer.weight)
         if layer.bias is not None:
             twin.bias.copy_(layer.bias)
-    return twin
-
-
-def logits(network: nn.Module, features: Tensor) -> Tensor:
-    """Run a Brevitas network and return plain logits.
-
-    Args:
-        network: From ``quantize_network``.
-        features: Standardised, shape (samples, features).
-
-    Returns:
-        Shape (samples, classes).
-    """
-    out = network(features)
-    return out if isinstance(out, Tensor) else out.value
+    quantized: nn.Module = twin
+    return quantized
 
 
 @torch.no_grad()
@@ -120,6 +108,7 @@ def trained_formats(network: nn.Sequential) -> dict[str, FixedPoint]:
     formats = {}
     first = next(m for m in network if isinstance(m, qnn.QuantLinear))
     value = torch.zeros(1, first.in_features, dtype=first.weight.dtype)
+    layer: Any
     for name, layer in network.named_children():
         value = layer(value)
         if isinstance(layer, qnn.QuantLinear):

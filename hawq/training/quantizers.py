@@ -1,7 +1,7 @@
 """Brevitas quantizers that are fixed-point formats.
 
-A Brevitas scale is ``threshold / 2**(width - signed)``. With a power-of-two threshold it
-is the step of a :class:`~hawq.fixed.FixedPoint` of the same width, so a format and a
+A Brevitas scale is ``threshold / 2**(width - signed)``. With a power-of-two threshold
+it is the step of a :class:`~hawq.fixed.FixedPoint` of the same width, so a format and a
 quantizer say the same thing, and ``format_of`` reads a trained quantizer back.
 """
 
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 
-class AccumulatorBias(Int32Bias):
+class AccumulatorBias(Int32Bias):  # type: ignore[misc]
     """Bias as integers on the accumulator's grid: input step × weight step."""
 
 
