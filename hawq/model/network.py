@@ -109,9 +109,7 @@ def load_float(folder: Path) -> tuple[nn.Module, ModelRecord]:
 
 
 def standardise(x: NDArray[Any], record: ModelRecord) -> NDArray[np.float32]:
-    """Turn raw features into what the network takes: ``(x - mean) / std``.
-
-    Computed in float64 and rounded to float32 once.
+    """Turn raw features into what the network takes, as ``scale`` does.
 
     Args:
         x: Shape (samples, features), raw units.
@@ -128,8 +126,25 @@ def standardise(x: NDArray[Any], record: ModelRecord) -> NDArray[np.float32]:
             f"x has the shape {x.shape}: expected (samples, {len(record.features)}), "
             f"the columns {', '.join(record.features)} in raw units"
         )
-    centred = x.astype(np.float64) - np.asarray(record.mean)
-    scaled: NDArray[np.float32] = (centred / np.asarray(record.std)).astype(np.float32)
+    return scale(x, np.asarray(record.mean), np.asarray(record.std))
+
+
+def scale(
+    x: NDArray[Any], mean: NDArray[np.float64], std: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Compute ``(x - mean) / std`` in float64, rounded to float32 once.
+
+    Args:
+        x: Shape (samples, features), raw units.
+        mean: Shape (features,).
+        std: Shape (features,).
+
+    Returns:
+        The same shape as ``x``, dimensionless.
+    """
+    scaled: NDArray[np.float32] = ((x.astype(np.float64) - mean) / std).astype(
+        np.float32
+    )
     return scaled
 
 

@@ -15,14 +15,14 @@ class Rejection(Record):
     Attributes:
         signal_efficiency: Fraction of the class above the threshold.
         background: Samples of the other classes.
-        passed: How many of them are above the threshold.
+        passed: How many of them are above the threshold (ties shared out).
         value: ``background / passed``, or None when none passed.
         error: One standard error of ``value``, or None likewise.
     """
 
     signal_efficiency: float
     background: int
-    passed: int
+    passed: float
     value: float | None
     error: float | None
 
