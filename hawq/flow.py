@@ -21,6 +21,7 @@ from hawq.stage import StageSettings
 
 _HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*([\w\-.\"' ]+?)\s*=")
+_SUBJECT = re.compile(r"^\w+ (?=should )")
 _WORD = re.compile(r"[A-Za-z_.~/][\w./~:+-]*")
 
 
@@ -243,8 +244,9 @@ def _validate(
     try:
         return model.model_validate_json(text, strict=True, context=context)
     except ValidationError as error:
+        # An unknown key first: it tells why another one is missing.
         problems = error.errors(include_url=False)
-        problem = problems[0]
+        problem = min(problems, key=lambda p: p["type"] != "extra_forbidden")
         keys = (*prefix, *map(str, problem["loc"]))
         message = _message(problem, keys, known or _keys(model, problem["loc"][:-1]))
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -258,10 +260,10 @@ def _message(problem: Any, keys: tuple[str, ...], known: list[str]) -> str:
         return f"{table} has no key {last!r}{_suggest(last, known)}"
     if kind == "missing":
         return f"{table} lacks the key {last!r}"
-    text = problem["msg"].removeprefix("Value error, ")
-    if not text.startswith("Input "):
-        return f"{name}: {text}"
-    return f"{name} {text.removeprefix('Input ')}, got {problem['input']!r}"
+    if kind == "value_error":
+        return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+    expected = _SUBJECT.sub("", problem["msg"])  # Input should be ...
+    return f"{name} {expected}, got {problem['input']!r}"
 
 
 def _keys(model: type[Any], loc: Sequence[Any]) -> list[str]:
@@ -289,8 +291,9 @@ def _locate(text: str, keys: Sequence[str]) -> str:
             column = key.start(1)
         else:
             continue
-        if len(found) > best and tuple(keys[: len(found)]) == found:
-            best, place = len(found), f":{number}:{column + 1}"
+        depth = min(len(found), len(keys))
+        if depth > best and tuple(keys[:depth]) == found[:depth]:
+            best, place = depth, f":{number}:{column + 1}"
     return place
 
 
