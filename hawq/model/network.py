@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import io
 import pickle
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from torch import nn
 
 from hawq.errors import DataError, NetworkError, StageError
 from hawq.model.record import ModelRecord
+from hawq.paths import atomic_file
 
 SOURCE = "network.py"
 WEIGHTS = "float.pt"
@@ -106,6 +108,20 @@ def load_float(folder: Path) -> tuple[nn.Module, ModelRecord]:
             f"model stage again ({error})"
         ) from error
     return network.eval(), record
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's weights; the same weights give the same bytes.
+
+    Args:
+        network: Its ``state_dict`` is written.
+        path: The file.
+    """
+    # Given a path, torch writes its name, which is a random one, into the file.
+    content = io.BytesIO()
+    torch.save(network.state_dict(), content)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content.getvalue())
 
 
 def standardise(x: NDArray[Any], record: ModelRecord) -> NDArray[np.float32]:

@@ -21,11 +21,12 @@ from hawq.model.network import (
     WEIGHTS,
     build_network,
     parameters_of_build,
+    save_weights,
     scale,
 )
 from hawq.model.record import Metrics, ModelRecord
 from hawq.model.train import Plan, Sample, evaluate, train
-from hawq.paths import atomic_file, shipped
+from hawq.paths import shipped
 from hawq.stage import StageContext, StageSettings
 
 
@@ -103,8 +104,7 @@ def run(context: StageContext) -> ModelRecord:
         context.progress,
     )
     shutil.copyfile(settings.network / SOURCE, context.folder / SOURCE)
-    with atomic_file(context.folder / WEIGHTS) as temporary:
-        torch.save(network.state_dict(), temporary)
+    save_weights(network, context.folder / WEIGHTS)
     return ModelRecord(
         features=sample.features,
         classes=sample.classes,

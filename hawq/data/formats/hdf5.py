@@ -14,7 +14,6 @@ from hawq.data.formats.table import (
     Columns,
     Table,
     matrix_table,
-    one_line,
     texts,
 )
 from hawq.errors import DataError
@@ -44,14 +43,12 @@ def open_table(path: Path) -> Iterator[Table]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise DataError(
-            f"{path}: not a readable HDF5 file ({one_line(error)})"
-        ) from error
+        raise DataError(f"{path}: not a readable HDF5 file ({error})") from error
     with file:
         try:
             yield _table(file, str(path))
         except OSError as error:
-            raise DataError(f"{path}: damaged HDF5 file ({one_line(error)})") from error
+            raise DataError(f"{path}: damaged HDF5 file ({error})") from error
 
 
 def _table(file: Any, origin: str) -> Table:

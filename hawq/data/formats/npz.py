@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hawq.data.formats.table import Columns, Table, matrix_table, one_line, texts
+from hawq.data.formats.table import Columns, Table, matrix_table, texts
 from hawq.errors import DataError
 
 
@@ -35,9 +35,7 @@ def open_table(path: Path) -> Iterator[Table]:
         try:
             archive = np.load(file, allow_pickle=False)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{path}: not a readable .npz file ({one_line(error)})"
-            ) from error
+            raise DataError(f"{path}: not a readable .npz file ({error})") from error
         names = {name.casefold(): name for name in archive.files}
         if {"x", "y"} <= names.keys():
             features, classes = (
@@ -56,7 +54,7 @@ def _array(archive: Any, name: str, path: Path) -> NDArray[Any]:
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{path}: array {name!r} cannot be read without pickle, or is damaged "
-            f"({one_line(error)}): save it as plain numbers or text"
+            f"({error}): save it as plain numbers or text"
         ) from error
     return array
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hawq.data.formats.table import CHUNK_ROWS, Columns, Table, one_line
+from hawq.data.formats.table import CHUNK_ROWS, Columns, Table
 from hawq.errors import DataError, ToolError
 
 
@@ -39,9 +39,7 @@ def open_table(path: Path) -> Iterator[Table]:
     try:
         file = parquet.ParquetFile(path)
     except (OSError, pyarrow.ArrowInvalid) as error:
-        raise DataError(
-            f"{path}: not a readable Parquet file ({one_line(error)})"
-        ) from error
+        raise DataError(f"{path}: not a readable Parquet file ({error})") from error
     with file:
         names = tuple(file.schema_arrow.names)
 
@@ -53,9 +51,7 @@ def open_table(path: Path) -> Iterator[Table]:
         try:
             yield Table(str(path), names, chunks)
         except (OSError, pyarrow.ArrowInvalid) as error:
-            raise DataError(
-                f"{path}: damaged Parquet file ({one_line(error)})"
-            ) from error
+            raise DataError(f"{path}: damaged Parquet file ({error})") from error
 
 
 def _array(column: Any, name: str, path: Path) -> NDArray[Any]:

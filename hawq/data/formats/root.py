@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hawq.data.formats.table import CHUNK_ROWS, Columns, Table, one_line
+from hawq.data.formats.table import CHUNK_ROWS, Columns, Table
 from hawq.errors import DataError, ToolError
 
 _TREES = ("TTree", "ROOT::RNTuple")
@@ -39,9 +39,7 @@ def open_table(path: Path, tree: str | None = None) -> Iterator[Table]:
     try:
         file = uproot.open(path)
     except damage as error:
-        raise DataError(
-            f"{path}: not a readable ROOT file ({one_line(error)})"
-        ) from error
+        raise DataError(f"{path}: not a readable ROOT file ({error})") from error
     with file:
         chosen = file[_choose(file, tree, path)]
         names = tuple(chosen.keys())
@@ -55,9 +53,7 @@ def open_table(path: Path, tree: str | None = None) -> Iterator[Table]:
                 for block in blocks:
                     yield [_flat(block[names[j]], names[j], path) for j in columns]
             except damage as error:
-                raise DataError(
-                    f"{path}: damaged ROOT file ({one_line(error)})"
-                ) from error
+                raise DataError(f"{path}: damaged ROOT file ({error})") from error
 
         yield Table(str(path), names, chunks)
 

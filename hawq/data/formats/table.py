@@ -100,18 +100,6 @@ def _labels_of_one_hot(origin: str, y: NDArray[Any]) -> NDArray[np.int64]:
     return labels
 
 
-def one_line(error: Exception) -> str:
-    """Give a library's error as text for a message of one line.
-
-    Args:
-        error: What the library raised.
-
-    Returns:
-        Its message without line breaks.
-    """
-    return " ".join(str(error).split())
-
-
 def texts(values: Any) -> tuple[str, ...]:
     """Give names as text.
 

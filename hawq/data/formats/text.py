@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from hawq.data.formats.table import CHUNK_ROWS, Columns, Table, one_line
+from hawq.data.formats.table import CHUNK_ROWS, Columns, Table
 from hawq.errors import DataError
 
 _ATTRIBUTE = re.compile(
@@ -57,9 +57,7 @@ def open_table(path: Path) -> Iterator[Table]:
         with _open(path) as file:
             layout, first_line = _layout(file, path)
     except _DAMAGE as error:
-        raise DataError(
-            f"{path}: not a readable text table ({one_line(error)})"
-        ) from error
+        raise DataError(f"{path}: not a readable text table ({error})") from error
 
     def chunks(columns: Sequence[int]) -> Iterator[Columns]:
         with _open(path) as file:
@@ -67,9 +65,7 @@ def open_table(path: Path) -> Iterator[Table]:
             try:
                 yield from _chunks(lines, layout, columns, path)
             except _DAMAGE as error:
-                raise DataError(
-                    f"{path}: damaged text table ({one_line(error)})"
-                ) from error
+                raise DataError(f"{path}: damaged text table ({error})") from error
 
     yield Table(str(path), layout.names, chunks)
 
@@ -210,7 +206,7 @@ def _is_number(cell: str) -> bool:
 def _explain(error: ValueError, layout: _Layout, first_row: int, path: Path) -> str:
     match = _CANNOT.match(str(error))
     if match is None:
-        return f"{path}, in the rows from {first_row}: {one_line(error)}"
+        return f"{path}, in the rows from {first_row}: {error}"
     cell, row, column = match.group(1), int(match.group(2)), int(match.group(3)) - 1
     name = layout.names[column] if column < len(layout.names) else f"column {column}"
     what = f"{cell!r}" if cell.strip() not in {"", "?"} else "a missing value"

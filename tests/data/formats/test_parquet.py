@@ -50,6 +50,6 @@ def test_damaged_page(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4:2000] = bytes(1996)
     path.write_bytes(content)
-    message = r"^.*/jets\.parquet: damaged Parquet file \(.*\)$"
+    message = r"(?s)^.*/jets\.parquet: damaged Parquet file \(.*\)$"
     with pytest.raises(DataError, match=message), open_table(path) as table:
         list(table.chunks([0]))

@@ -71,6 +71,6 @@ def test_jagged_branch(tmp_path: Path) -> None:
 def test_half_a_file(tmp_path: Path) -> None:
     path = _write(tmp_path / "jets.root", "train")
     path.write_bytes(path.read_bytes()[:400])
-    message = r"^.*/jets\.root: not a readable ROOT file \(.*\)$"
+    message = r"(?s)^.*/jets\.root: not a readable ROOT file \(.*\)$"
     with pytest.raises(DataError, match=message), open_table(path) as table:
         list(table.chunks([0]))
