@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from hawq.errors import DataError, FormatError
 
 IntArray = NDArray[Any]
-"""int64 (uint64 for unsigned 64-bit formats), or Python integers where those overflow."""
+"""int64 (uint64 for unsigned 64-bit formats), or Python integers where it overflows."""
 
 MAX_WIDTH = 64
 _INT64_SAFE = 2**62
@@ -105,6 +105,12 @@ class FixedPoint:
             raise FormatError(
                 f"fixed-point width {self.width}: expected 1 to {MAX_WIDTH} bits"
             )
+        symmetric = self.overflow is Overflow.SATURATE_SYMMETRIC
+        if self.signed and symmetric and self.width == 1:
+            raise FormatError(
+                "fixed-point width 1, signed and symmetric, holds nothing but 0: use 2 "
+                "bits or another overflow mode"
+            )
 
     @property
     def fraction(self) -> int:
@@ -170,7 +176,9 @@ class FixedPoint:
                 f"cannot quantize {np.count_nonzero(~np.isfinite(real))} values that "
                 f"are NaN or infinite to {self}: clean the data first"
             )
-        return self._fit(_round_real(_scale_by_power(real, self.fraction), self.rounding))
+        return self._fit(
+            _round_real(_scale_by_power(real, self.fraction), self.rounding)
+        )
 
     def requantize(self, integers: ArrayLike, fraction: int) -> IntArray:
         """Move integers from another binary point to this format.
@@ -199,7 +207,10 @@ class FixedPoint:
 
     def _fit(self, integers: IntArray) -> IntArray:
         if self.overflow is not Overflow.WRAP:
-            clipped: IntArray = np.minimum(np.maximum(integers, self.min), self.max)
+            low, high = self.min, self.max
+            if integers.dtype != object:
+                high = min(high, int(np.iinfo(np.int64).max))
+            clipped: IntArray = np.minimum(np.maximum(integers, low), high)
             return clipped.astype(self.dtype)
         if self.width >= MAX_WIDTH - 1:
             integers = integers.astype(object)
@@ -229,6 +240,8 @@ def as_integers(values: ArrayLike) -> IntArray:
         return _whole(array.astype(np.float64))
     if array.dtype.kind == "O" or (array.dtype == np.uint64):
         exact = array.astype(object)
+        if any(not isinstance(value, int | np.integer) for value in exact.flat):
+            raise DataError("expected integers, got objects of another type")
         small = not exact.size or max(-exact.min(), exact.max()) < _INT64_SAFE
         return exact.astype(np.int64) if small else exact
     return array.astype(np.int64)
@@ -290,12 +303,14 @@ def _increments(
 def _scale_by_power(real: NDArray[np.float64], power: int) -> NDArray[np.float64]:
     with np.errstate(over="ignore", under="ignore"):
         scaled = np.ldexp(real, power)
-    # A value too small for float64 keeps its sign, which directed rounding needs.
+    # A value too small for float64 keeps its sign, which directed rounding needs; one
+    # too large is a multiple of 2**900, so that any other saturates and wraps alike.
     lost = (scaled == 0) & (real != 0)
     scaled = np.where(lost, np.copysign(2.0**-1000, real), scaled)
-    if not np.isfinite(scaled).all():
-        raise DataError(f"a value of 2**1024 steps or more cannot be scaled by 2**{power}")
-    return scaled
+    finite: NDArray[np.float64] = np.where(
+        np.isinf(scaled), np.copysign(2.0**1000, real), scaled
+    )
+    return finite
 
 
 def _round_real(x: NDArray[np.float64], rounding: Rounding) -> IntArray:
@@ -307,7 +322,8 @@ def _round_real(x: NDArray[np.float64], rounding: Rounding) -> IntArray:
     quarters = np.where(part == 0, 0, np.sign(part - middle).astype(np.int64) + 2)
     whole = _whole(floor)
     extra = _increments(rounding, np.where(x < 0, -1, 0), whole, quarters, 2)
-    return whole + (extra.astype(whole.dtype))
+    rounded: IntArray = whole + extra.astype(whole.dtype)
+    return rounded
 
 
 def _whole(x: NDArray[np.float64]) -> IntArray:

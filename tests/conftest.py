@@ -11,11 +11,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from torch import nn
 
 from hawq.export.qonnx import export_qonnx
 from hawq.fixed import FixedPoint
 from hawq.training.network import quantize_network
+
+# A busy machine must not fail a test: examples have no deadline.
+settings.register_profile("hawq", deadline=None)
+settings.load_profile("hawq")
 
 SMALL_FORMATS = {
     "input": FixedPoint(True, 6, 2),
