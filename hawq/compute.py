@@ -127,6 +127,7 @@ def _processes(workers: int) -> Iterator[Executor]:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - before:
             child.terminate()
+            child.join()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
