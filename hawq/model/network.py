@@ -26,11 +26,11 @@ SOURCE = "network.py"
 WEIGHTS = "float.pt"
 
 
-def build_network(folder: Path, arguments: Mapping[str, Any]) -> nn.Module:
-    """Call ``build(**arguments)`` of a folder's ``network.py``.
+def build_network(path: Path, arguments: Mapping[str, Any]) -> nn.Module:
+    """Call ``build(**arguments)`` of a ``network.py``.
 
     Args:
-        folder: Holds ``network.py``, a single file that imports nothing beside it.
+        path: The file, or its folder. It imports nothing that lies beside it.
         arguments: For ``build``.
 
     Returns:
@@ -40,7 +40,7 @@ def build_network(folder: Path, arguments: Mapping[str, Any]) -> nn.Module:
         NetworkError: if there is no such file, it cannot be imported, has no ``build``,
             ``build`` does not take these arguments, or returns no ``nn.Module``.
     """
-    path = folder / SOURCE
+    path = path / SOURCE if path.is_dir() else path
     build = getattr(_import(path), "build", None)
     if not callable(build):
         raise NetworkError(
@@ -63,16 +63,17 @@ def build_network(folder: Path, arguments: Mapping[str, Any]) -> nn.Module:
     return network
 
 
-def parameters_of_build(folder: Path) -> frozenset[str]:
-    """Name the arguments that a folder's ``build`` takes.
+def parameters_of_build(path: Path) -> frozenset[str]:
+    """Name the arguments that the ``build`` of a ``network.py`` takes.
 
     Args:
-        folder: Holds ``network.py``.
+        path: The file, or its folder.
 
     Returns:
         Their names; empty if there is no ``build``.
     """
-    build = getattr(_import(folder / SOURCE), "build", None)
+    path = path / SOURCE if path.is_dir() else path
+    build = getattr(_import(path), "build", None)
     return frozenset(inspect.signature(build).parameters) if build else frozenset()
 
 
@@ -98,7 +99,7 @@ def load_float(folder: Path) -> tuple[nn.Module, ModelRecord]:
         raise StageError(
             f"{record_path} is damaged: run the model stage again ({error})"
         ) from error
-    network = build_network(folder, record.arguments)
+    network = build_network(folder / SOURCE, record.arguments)
     try:
         state = torch.load(weights_path, weights_only=True)
         network.load_state_dict(state)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
 from torch import nn
 
 from hawq.data.dataset import Dataset
@@ -31,7 +31,7 @@ from hawq.stage import StageContext, StageSettings
 
 
 def _shipped_tagger() -> Path:
-    return shipped("models") / "jets"
+    return shipped("models") / "jets" / SOURCE
 
 
 class Settings(StageSettings):
@@ -39,7 +39,7 @@ class Settings(StageSettings):
 
     network: Path = Field(
         default_factory=_shipped_tagger,
-        description="Folder with network.py, whose build() returns the network",
+        description="Folder with network.py (or such a file), whose build() makes it",
     )
     arguments: dict[str, JsonValue] = Field(
         default={}, description="Passed to build(), besides features and classes"
@@ -67,6 +67,12 @@ class Settings(StageSettings):
         ge=1,
         description="Of PyTorch; results repeat exactly for an equal number only",
     )
+
+    @field_validator("network", mode="after")
+    @classmethod
+    def _choose_file(cls, path: Path) -> Path:
+        # The file alone decides the result: its folder holds a README and data too.
+        return path / SOURCE if path.is_dir() else path
 
 
 def run(context: StageContext) -> ModelRecord:
@@ -103,14 +109,14 @@ def run(context: StageContext) -> ModelRecord:
         context.scratch / "checkpoint.pt",
         context.progress,
     )
-    shutil.copyfile(settings.network / SOURCE, context.folder / SOURCE)
+    shutil.copyfile(settings.network, context.folder / SOURCE)
     save_weights(network, context.folder / WEIGHTS)
     return ModelRecord(
         features=sample.features,
         classes=sample.classes,
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
-        network=settings.network.name,
+        network=settings.network.parent.name,
         arguments=arguments,
         parameters=sum(p.numel() for p in network.parameters()),
         seed=context.seed,
@@ -166,7 +172,7 @@ def build_arguments(settings: Settings, sample: Dataset) -> dict[str, Any]:
     takes = parameters_of_build(settings.network)
     if settings.batch_norm and "batch_norm" not in takes:
         raise NetworkError(
-            f"{settings.network / SOURCE}: batch_norm = true, but build takes no "
+            f"{settings.network}: batch_norm = true, but build takes no "
             "argument batch_norm: add it, or leave the setting out"
         )
     own: Mapping[str, Any] = {
@@ -177,18 +183,18 @@ def build_arguments(settings: Settings, sample: Dataset) -> dict[str, Any]:
     return {name: v for name, v in own.items() if name in takes} | settings.arguments
 
 
-def _check_outputs(network: nn.Module, sample: Dataset, folder: Path) -> None:
+def _check_outputs(network: nn.Module, sample: Dataset, path: Path) -> None:
     given = (2, len(sample.features))
     try:
         got = tuple(evaluate(network, torch.zeros(given)).shape)
     except (RuntimeError, ValueError, IndexError) as error:
         raise NetworkError(
-            f"{folder / SOURCE}: the network does not take an input of shape {given} "
+            f"{path}: the network does not take an input of shape {given} "
             f"(samples, features): {error}"
         ) from error
     if got != (2, len(sample.classes)):
         raise NetworkError(
-            f"{folder / SOURCE}: the network gives the shape {got} for an input of "
+            f"{path}: the network gives the shape {got} for an input of "
             f"shape {given}: expected one logit for each of the "
             f"{len(sample.classes)} classes {', '.join(sample.classes)}"
         )

@@ -123,11 +123,11 @@ def test_what_is_wrong_with_a_network_is_named(
 
 def test_no_network(tmp_path: Path) -> None:
     message = (
-        r"^.*/network\.py cannot be read \(.*\): a network is a folder with a "
+        r"^.*/nowhere cannot be read \(.*\): a network is a folder with a "
         r"`network\.py` that defines `build\(features, classes\)`$"
     )
     with pytest.raises(NetworkError, match=message):
-        build_network(tmp_path, {})
+        build_network(tmp_path / "nowhere", {})
 
 
 def test_load_gives_what_was_saved(tmp_path: Path) -> None:
