@@ -49,7 +49,7 @@ class Settings(StageSettings):
         default=None, ge=3, description="Use at most so many of each class, at random"
     )
     fractions: tuple[float, float, float] = Field(
-        default=(0.8, 0.1, 0.1), description="Of training, validation and test"
+        default=(0.7, 0.1, 0.2), description="Of training, validation and test"
     )
     generate_per_class: int = Field(
         default=20_000, ge=3, description='Jets to make with source = "generate"'

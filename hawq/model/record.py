@@ -75,8 +75,8 @@ class ModelRecord(Record):
         classes: Output classes, in order.
         mean: Of each feature in the training sample, raw units.
         std: Standard deviation of each feature there, raw units.
-        network: Name of the folder of the ``network.py`` that was built; a copy lies beside
-            the record.
+        network: Name of the folder of the ``network.py`` that was built; a copy of the
+            file lies beside the record.
         arguments: What its ``build`` was called with.
         parameters: How many numbers were trained.
         seed: Of initialisation and shuffling.

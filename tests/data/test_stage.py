@@ -35,9 +35,9 @@ def test_three_parts_and_their_record(source: Path, tmp_path: Path) -> None:
     record = _run(tmp_path / "data", source=source)
     parts = {p.stem: Dataset.read(p) for p in (tmp_path / "data").glob("*.h5")}
     assert {name: len(part) for name, part in parts.items()} == {
-        "train": 160,
+        "train": 140,
         "validation": 20,
-        "test": 20,
+        "test": 40,
     }
     for name, part in parts.items():
         described = getattr(record, name)
@@ -82,7 +82,7 @@ def test_own_features_and_classes(tmp_path: Path) -> None:
     )
     train = Dataset.read(tmp_path / "data" / "train.h5")
     assert train.features == ("width", "energy")
-    assert record.train.counts == {"electron": 24, "photon": 24}
+    assert record.train.counts == {"electron": 21, "photon": 21}
 
 
 def test_generated_jets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_generated_jets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert told == sorted(told)
     assert told[0] == pytest.approx(0.9)
     assert record.source == "generate"
-    assert record.train.samples == 120
+    assert record.train.samples == 105
 
 
 def test_embedded_is_the_shipped_file() -> None:
