@@ -110,9 +110,9 @@ def _run_chunks(
 ) -> None:
     work: Workspace | None = None
     for start in starts:
-        chunk = {
-            name: _finite(name, x[start : start + size]) for name, x in real.items()
-        }
+        chunk = {name: x[start : start + size] for name, x in real.items()}
+        for name, x in chunk.items():
+            _require_finite(name, x, start)
         samples = len(next(iter(chunk.values())))
         if work is None or work.samples != samples:
             work = Workspace(plan.slots, samples)
@@ -152,24 +152,24 @@ def _input(wanted: RealInput, given: Mapping[str, ArrayLike]) -> NDArray[Any]:
         )
     if array.dtype in (np.float32, np.float64):
         return array
-    real = array.astype(np.float64)
-    if array.dtype.kind not in "fiub" or (real.astype(array.dtype) != array).any():
-        raise DataError(
-            f"input {wanted.name!r} has type {array.dtype}, expected real numbers that "
-            "float64 holds exactly"
-        )
-    return real
+    if array.dtype.kind in "fiub":
+        real = array.astype(np.float64)
+        if (real.astype(array.dtype) == array).all() or np.isnan(real).any():
+            return real
+    raise DataError(
+        f"input {wanted.name!r} has type {array.dtype}, expected real numbers that "
+        "float64 holds exactly"
+    )
 
 
-def _finite(name: str, chunk: NDArray[Any]) -> NDArray[Any]:
+def _require_finite(name: str, chunk: NDArray[Any], start: int) -> None:
     finite = np.isfinite(chunk)
     if not finite.all():
-        first = tuple(int(i) for i in np.argwhere(~finite)[0][1:])
+        sample, *index = (int(i) for i in np.argwhere(~finite)[0])
         raise DataError(
-            f"input {name!r}: NaN or infinity at index {first} of a sample: clean the "
-            "data first"
+            f"input {name!r}: NaN or infinity in sample {start + sample} at index "
+            f"{tuple(index)}: clean the data first"
         )
-    return chunk
 
 
 def _empty(graph: Graph, name: str, samples: int) -> IntArray:

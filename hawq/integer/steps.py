@@ -21,7 +21,6 @@ from hawq.integer.nodes import (
     Node,
     Relu,
     Requantize,
-    Reshape,
     Tensor,
 )
 
@@ -226,7 +225,7 @@ def compute(node: Node, tensor: Tensor, x: IntArray) -> IntArray:
     """Run one node on integers.
 
     Args:
-        node: Any node but ``Quantize``.
+        node: Neither ``Quantize`` nor ``Reshape``, which have steps of their own.
         tensor: Its input.
         x: Integers of the input, shape (*tensor shape, samples), in a type in which the
             node's sums are exact.
@@ -237,22 +236,21 @@ def compute(node: Node, tensor: Tensor, x: IntArray) -> IntArray:
     Raises:
         NetworkError: if the node is of an unknown kind.
     """
+    y: IntArray
     match node:
         case Requantize():
-            return node.format.requantize(x, tensor.fraction)
+            y = node.format.requantize(x, tensor.fraction)
         case Dense():
-            y: IntArray = np.matmul(node.weights.T.astype(x.dtype), x)
-            return y if node.bias is None else y + node.bias[:, None].astype(x.dtype)
+            y = np.matmul(node.weights.T.astype(x.dtype), x)
+            if node.bias is not None:
+                y = y + node.bias[:, None].astype(x.dtype)
         case AddConstant():
-            shifted: IntArray = x << node.shift
-            return shifted + node.constant[..., None].astype(x.dtype)
+            y = (x << node.shift) + node.constant[..., None].astype(x.dtype)
         case Relu():
-            positive: IntArray = np.maximum(x, 0)
-            return positive
-        case Reshape():
-            return x.reshape(*node.shape, x.shape[-1])
+            y = np.maximum(x, 0)
         case _:
             raise NetworkError(f"no way to run a {type(node).__name__}")
+    return y
 
 
 def _as(x: NDArray[Any], carrier: str) -> IntArray:
