@@ -249,12 +249,15 @@ def check_monotone(
 def _search(
     rows: Floats, weights: Floats | None, unit: FixedPoint
 ) -> NDArray[np.int64]:
-    # The first candidate clips nothing, and coarser ones only drop values from its
-    # grid. Each finer one clips more, so nothing is missed by ending when clipping
-    # alone costs as much as the best so far.
+    # The first candidate is the tightest that clips nothing; coarser ones only drop
+    # values from its grid. Each finer one clips more, so nothing is missed by ending
+    # when clipping alone costs as much as the best so far.
     top = np.abs(rows).max(axis=1, initial=0.0)
     exponent = np.frexp(top)[1].astype(np.int64)
-    candidate = np.where(top > 0, exponent + 1 + int(unit.signed), int(unit.signed))
+    candidate = np.where(top > 0, exponent + 1, 0) + int(unit.signed)
+    for _ in range(2):
+        spans = _clipped(rows, weights, unit, candidate - 1) == 0
+        candidate = np.where(spans & (top > 0), candidate - 1, candidate)
     best = candidate.copy()
     least = _error(rows, weights, unit, candidate)
     while True:

@@ -1,14 +1,16 @@
 """Solve the integer programme with HiGHS, and hold the answer to the budgets exactly.
 
 Decisions are one-hot binaries x[d, o]. A price that several decisions set together
-gets a continuous variable y for each combination of their widths, tied to the binaries
-by its marginals, ``Σ y over the others = x[d, o]``: the tightest linear form of the
-product of the x, and equal to it where x is integer.
+gets a variable y for each combination of their widths, tied to the binaries by its
+marginals, ``Σ y over the others = x[d, o]``: the tightest linear form of the product of
+the x, and equal to it where x is integer.
 
 The solver works to tolerances, in floating point; the answer must not. So losses and
-costs are evaluated again from the tables, an answer that overspends is cut off and the
-programme solved again, and the objective is rescaled around the first answer, which
-leaves the solver's absolute tolerances far below it.
+costs are evaluated again from the tables, and an answer that overspends is cut off and
+the programme solved again. Every programme is solved twice: the second run is scaled
+around the first answer, which leaves absolute tolerances far below it, and does without
+presolve, whose bugs have made HiGHS call wrong answers optimal (HiGHS issues 2957,
+2995, 3073).
 """
 
 from __future__ import annotations
@@ -136,7 +138,7 @@ class _Matrices:
         for d in programme.decisions:
             for bits in d.bits:
                 self.column[d.name, bits] = len(self.column)
-        self.binaries = self.size = len(self.column)
+        self.size = len(self.column)
         self.joint: dict[tuple[str, ...], int] = {}
         for term in itertools.chain(*programme.costs.values()):
             if len(term.decisions) > 1 and term.decisions not in self.joint:
@@ -178,25 +180,35 @@ class _Matrices:
         objective = self.loss if cost is None else self.cost[cost]
         rows = [*self.structure, *self._limits(budgets), *cuts]
         largest = objective[self.upper > 0].max(initial=0.0) or 1.0
-        first = self._run(objective * (_OBJECTIVE / largest), rows, self.upper)
-        if first is None or first.status != "optimal":
+        scaled = objective * (_OBJECTIVE / largest)
+        first = self._run(scaled, rows, self.upper, presolve=True)
+        if first is None:
+            return self._run(scaled, rows, self.upper, presolve=False)
+        if first.status != "optimal":
             return first
         value = objective @ self._indicator(first.bits)
-        if not 0 < value < largest:
+        if value <= 0:  # nothing can be better
             return first
         # What alone exceeds the first answer can be no part of a better one.
         upper = np.where(objective <= value, self.upper, 0.0)
-        return self._run(objective * (_OBJECTIVE / value), rows, upper) or first
+        scaled = objective * (_OBJECTIVE / value)
+        return self._run(scaled, rows, upper, presolve=False) or first
 
     def _run(
-        self, objective: Floats, rows: Sequence[Row], upper: Floats
+        self, objective: Floats, rows: Sequence[Row], upper: Floats, *, presolve: bool
     ) -> Answer | None:
         result: OptimizeResult = milp(
             np.where(upper > 0, objective, 0.0),
-            integrality=(np.arange(self.size) < self.binaries).astype(np.int64),
+            # The joint variables too: that is faster, and spares HiGHS a repair that
+            # prints to standard output (its issue 2783).
+            integrality=np.ones(self.size, dtype=np.int64),
             bounds=Bounds(0, upper),
             constraints=_constraint(rows, self.size),
-            options={"mip_rel_gap": 0.0, "time_limit": self.time_limit_s},
+            options={
+                "mip_rel_gap": 0.0,
+                "time_limit": self.time_limit_s,
+                "presolve": presolve,
+            },
         )
         if result.status == _INFEASIBLE:
             return None

@@ -83,8 +83,8 @@ class Settings(StageSettings):
     )
     weighting: Literal["auto", "tensor", "channel", "element"] = Field(
         "auto",
-        description="level of the curvature that predicts the loss; auto: by element "
-        "where the sensitivities have it exactly, else by tensor",
+        description="level of the curvature that predicts the loss; auto: by channel "
+        "where the sensitivities have it, else by tensor",
     )
     calibration_samples: int = Field(
         4096, ge=1, description="training samples that calibrate activations"
@@ -164,7 +164,7 @@ def calibrate_network(
     layers = find_layers(network, sites)
     owner = {layer.weight_site: layer for layer in layers}
     activations = capture_activations(network, sites, x)
-    weighting = _weighting(sensitivities, entries, settings)
+    weighting = _weighting(entries, settings)
     tables = Tables(layers=layers, weighting=weighting, samples=len(x))
     for entry in entries:
         name = entry.site.name
@@ -267,16 +267,13 @@ def _costs(settings: Settings) -> list[str]:
     return list(dict.fromkeys([swept, *settings.budgets]))
 
 
-def _weighting(
-    sensitivities: SensitivityMap,
-    entries: Sequence[SiteSensitivity],
-    settings: Settings,
-) -> Weighting:
+def _weighting(entries: Sequence[SiteSensitivity], settings: Settings) -> Weighting:
+    # By channel predicts best. By element the search bends each scale to the diagonal
+    # and then trusts what it bent: it promises less loss than is measured.
     if settings.weighting != "auto":
         return settings.weighting
-    exact = sensitivities.route == "exact"
-    fine = exact and all(entry.element is not None for entry in entries)
-    return "element" if fine else "tensor"
+    fine = all(e.channel is not None or e.element is not None for e in entries)
+    return "channel" if fine else "tensor"
 
 
 def _weights(

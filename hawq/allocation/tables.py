@@ -99,16 +99,23 @@ def curvature(
     """
     if weighting == "tensor":
         return None
-    values = entry.element if weighting == "element" else entry.channel
+    shape = entry.site.shape
+    if weighting == "element":
+        values = entry.element
+    elif entry.channel is not None:
+        narrow = [1] * len(shape)
+        narrow[channel_axis] = -1
+        values = entry.channel.reshape(narrow)
+    elif entry.element is not None:
+        others = tuple(i for i in range(len(shape)) if i != channel_axis)
+        values = entry.element.mean(axis=others, keepdims=True)
+    else:
+        values = None
     if values is None:
         raise InputError(
             f"{entry.site.name}: the sensitivities have no curvature by {weighting}: "
             "set weighting = 'tensor', or measure on the exact route"
         )
-    if weighting == "channel":
-        shape = [1] * len(entry.site.shape)
-        shape[channel_axis] = -1
-        values = values.reshape(shape)
     return np.maximum(values, 0.0)
 
 
