@@ -1,0 +1,1 @@
+"""How much the loss curves at each site of a network."""

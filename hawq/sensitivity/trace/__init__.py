@@ -1,0 +1,1 @@
+"""Estimators of a trace, one a file, named by their paper."""
