@@ -1,21 +1,17 @@
 // Runs an hls4ml project over a batch and hands back every named tensor.
 //
-// Compiled together with the project's own firmware and bridge. The project is built
-// with tracing, so each layer stores its output by name after every sample. The input
-// is converted to the firmware's input type and back, which shows what the first layer
+// Compiled with the project's folder on the include path. The project is written with
+// tracing, so each layer stores its output by name after every sample. The input is
+// converted to the firmware's input type and back, which shows what the first layer
 // really reads.
 
 #include <cstddef>
 #include <cstring>
-#include <map>
-#include <string>
 
-#include "firmware/network.h"
-#include "firmware/nnet_utils/nnet_helpers.h"
-
-extern "C" void network_double(double *features, double *outputs);
-extern "C" void allocate_trace_storage(size_t element_size);
-extern "C" void free_trace_storage();
+// One translation unit: the arbitrary-precision headers take longer to parse than the
+// network.
+#include "firmware/network.cpp"
+#include "network_bridge.cpp" // hls4ml's: network_double and the trace storage
 
 namespace {
 

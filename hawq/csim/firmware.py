@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import logging
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from hawq.errors import ToolError
 from hawq.hls.project import PROJECT
 from hawq.paths import atomic_file, shipped
+
+logger = logging.getLogger(__name__)
 
 FLAGS = ("-O3", "-fPIC", "-fno-gnu-unique", "-w")
 """As hls4ml's own build script; its warnings are not ours to print."""
@@ -42,39 +45,22 @@ def compile_project(folder: Path, library: Path) -> Path:
             "it, for example with `apt install g++`"
         )
     folder = folder.resolve()
-    library.parent.mkdir(parents=True, exist_ok=True)
-    sources = (
-        folder / "firmware" / f"{PROJECT}.cpp",
-        folder / f"{PROJECT}_bridge.cpp",
-        shipped("firmware") / "hls" / "batch_bridge.cpp",
-    )
-    common = [
-        compiler,
-        _standard(compiler),
-        *FLAGS,
-        f"-I{folder / 'firmware' / 'ap_types'}",
-        f"-I{folder}",
-        f'-DWEIGHTS_DIR="{folder / "firmware" / "weights"}"',
-    ]
-    with atomic_file(library) as temporary, ThreadPoolExecutor(2) as pool:
-        objects = [temporary.with_suffix(f".{i}.o") for i in range(len(sources))]
-        try:
-            list(
-                pool.map(
-                    lambda pair: _run([
-                        *common,
-                        "-c",
-                        str(pair[0]),
-                        "-o",
-                        str(pair[1]),
-                    ]),
-                    zip(sources, objects, strict=True),
-                )
-            )
-            _run([compiler, "-shared", *map(str, objects), "-o", str(temporary)])
-        finally:
-            for leftover in objects:
-                leftover.unlink(missing_ok=True)
+    firmware = folder / "firmware"
+    with atomic_file(library) as temporary:
+        _run(
+            [
+                compiler,
+                _standard(compiler),
+                *FLAGS,
+                f"-I{firmware / 'ap_types'}",
+                f"-I{folder}",
+                f'-DWEIGHTS_DIR="{firmware / "weights"}"',
+                "-shared",
+                str(shipped("firmware") / "hls" / "batch_bridge.cpp"),
+                "-o",
+                str(temporary),
+            ]
+        )
     return library
 
 
@@ -96,14 +82,18 @@ def _standard(compiler: str) -> str:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    logger.debug("%s", " ".join(command))
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    )
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "error" in line]
         reason = lines[0] if lines else done.stderr.strip()[-200:] or "no output"
-        raise ToolError(
-            f"g++ failed with exit code {done.returncode}: {reason} "
-            f"(the command: {' '.join(command)})"
-        )
+        raise ToolError(f"g++ failed with exit code {done.returncode}: {reason}")
 
 
 class Firmware:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.change_batchsize import ChangeBatchSize
 from qonnx.transformation.infer_shapes import InferShapes
+
+from hawq.errors import InexactError
 
 FLOAT32_BITS = 24
 
@@ -32,33 +34,61 @@ def run_qonnx(
         Tensor name → values, for every tensor of the file.
     """
     batched = model.transform(ChangeBatchSize(len(features))).transform(InferShapes())
-    x: NDArray[Any] = features
     if widest > FLOAT32_BITS:
-        batched, x = in_float64(batched), features.astype(np.float64)
+        batched = in_float64(batched)
     name = batched.graph.input[0].name
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        context: dict[str, Any] = execute_onnx(batched, {name: x}, True)
+        context: dict[str, Any] = execute_onnx(batched, {name: features}, True)
     return context
 
 
 def in_float64(model: ModelWrapper) -> ModelWrapper:
-    """Turn every float32 tensor of a file into float64.
+    """Let the products and sums of a file be computed in float64.
+
+    The executor's ``Quant`` always returns float32, which holds its up to 24 bits; a
+    cast behind each one widens what follows.
 
     Args:
         model: Left as it is.
 
     Returns:
-        A copy that computes in double precision.
+        A copy in which every tensor but those of ``Quant`` is float64.
+
+    Raises:
+        InexactError: if a ``Quant`` has more than 24 bits.
     """
     proto = onnx.ModelProto()
     proto.CopyFrom(model.model)
     graph = proto.graph
+    nodes = list(graph.node)
+    parameters = {name for n in nodes if n.op_type == "Quant" for name in n.input}
     for initializer in graph.initializer:
-        if initializer.data_type == TensorProto.FLOAT:
+        if initializer.name not in parameters:
             wide = numpy_helper.to_array(initializer).astype(np.float64)
             initializer.CopyFrom(numpy_helper.from_array(wide, initializer.name))
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
-            value.type.tensor_type.elem_type = TensorProto.DOUBLE
+    for value in (*graph.output, *graph.value_info):
+        value.type.tensor_type.elem_type = TensorProto.DOUBLE
+    del graph.node[:]
+    for node in nodes:
+        graph.node.append(node)
+        if node.op_type == "Quant":
+            _check_quant(model, node)
+            name, narrow = node.output[0], f"{node.output[0]}_float32"
+            graph.node[-1].output[0] = narrow
+            cast = helper.make_node("Cast", [narrow], [name], to=TensorProto.DOUBLE)
+            graph.node.append(cast)
+            shape = model.get_tensor_shape(name)
+            graph.value_info.append(
+                helper.make_tensor_value_info(narrow, TensorProto.FLOAT, shape)
+            )
     return ModelWrapper(proto)
+
+
+def _check_quant(model: ModelWrapper, node: Any) -> None:
+    bits = int(model.get_initializer(node.input[3]).item())
+    if bits > FLOAT32_BITS:
+        raise InexactError(
+            f"node {node.name!r} quantizes to {bits} bits, but the QONNX executor "
+            f"returns float32, which holds {FLOAT32_BITS}: allocate fewer bits"
+        )

@@ -36,14 +36,14 @@ def export_qonnx(network: nn.Sequential, path: Path) -> None:
         network: From ``hawq.training.network``, in evaluation mode.
         path: The ``.onnx`` file, written atomically.
     """
-    from brevitas.export import export_qonnx as brevitas_export
-
     first = next(m for m in network if isinstance(m, qnn.QuantLinear))
     sample = torch.zeros(1, first.in_features)
     with atomic_file(path) as temporary:
         with _quiet():
+            from brevitas.export import export_qonnx as brevitas_export
+
             brevitas_export(network, sample, str(temporary))
-        model = tidy(ModelWrapper(str(temporary)), layer_names(network))
+            model = tidy(ModelWrapper(str(temporary)), layer_names(network))
         model.save(str(temporary))
 
 

@@ -102,8 +102,15 @@ def _convert(
 def _avoid_reserved_name(model: ModelWrapper) -> ModelWrapper:
     """Rename a tensor called ``input``.
 
-    hls4ml 1.3 takes that name as the source of the graph's first layer; with streams the
-    loop becomes a second, never emptied copy of the input, on which hardware would hang.
+    hls4ml 1.3 takes that name as the source of the graph's first layer; with streams
+    the loop becomes a second copy of the input that nobody empties, on which hardware
+    would hang.
+
+    Args:
+        model: Left as it is.
+
+    Returns:
+        A copy without such a tensor.
     """
     model = copy.deepcopy(model)
     names = {*model.get_all_tensor_names(), *(t.name for t in model.graph.input)}

@@ -31,8 +31,8 @@ class LayerTypes:
 def accumulator_format(tensor: Tensor) -> FixedPoint:
     """Give the narrowest signed format that holds a tensor's proven bounds.
 
-    Sums wrap around, as hardware adders do: partial sums may leave the range, the result
-    cannot.
+    Sums wrap around, as hardware adders do: partial sums may leave the range, the
+    result cannot.
 
     Args:
         tensor: An accumulator of the integer graph, with a power-of-two scale.

@@ -23,7 +23,7 @@ INPUT = "input"
 
 
 def quantize_network(
-    network: nn.Sequential,
+    network: nn.Module,
     formats: Mapping[str, FixedPoint],
     *,
     learned_scales: bool = False,
@@ -43,8 +43,14 @@ def quantize_network(
         last layer gives plain logits on the accumulator's grid.
 
     Raises:
-        NetworkError: if a layer is neither Linear nor ReLU, or a format is missing.
+        NetworkError: if the network is no Sequential, a layer is neither Linear nor
+            ReLU, or a format is missing.
     """
+    if not isinstance(network, nn.Sequential):
+        raise NetworkError(
+            f"the network is a {type(network).__name__}: quantization-aware training "
+            "knows nn.Sequential of Linear and ReLU"
+        )
     channels = channel_integers or {}
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers[INPUT] = qnn.QuantIdentity(

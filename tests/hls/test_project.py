@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from qonnx.core.modelwrapper import ModelWrapper
+
+from hawq.csim.corners import corner_inputs
+from hawq.csim.firmware import compile_project
+from hawq.csim.ladder import climb
+from hawq.csim.rungs import firmware_rung, golden_rung
+from hawq.errors import InexactError, InputError
+from hawq.fixed import FixedPoint
+from hawq.hls import project as module
+from hawq.hls.project import build_project
+from hawq.hls.stage import Settings
+from hawq.hls.types import LayerTypes, accumulator_format, layer_types
+from hawq.integer.lower import lower_qonnx
+from hawq.stage import silent
+
+
+def test_types_come_from_the_graph(small_qonnx: Path, tmp_path: Path) -> None:
+    project = build_project(small_qonnx, tmp_path / "project", Settings())
+    graph = lower_qonnx(small_qonnx)
+    sums = {name: accumulator_format(graph.tensors[name]) for name in ("fc1", "fc2")}
+    assert project.types["input"] == "fixed<6,2,RND_CONV,SAT,0>"
+    assert project.types["relu1"] == "ufixed<4,1,RND_CONV,SAT,0>"
+    assert project.types["fc1.weight"] == "fixed<5,0,RND_CONV,SAT,0>"
+    for name, form in sums.items():
+        assert project.types[name] == form.ap_type()
+        assert project.types[f"{name}.accumulator"] == form.ap_type()
+    assert project.trace == {
+        "input": "features",
+        "fc1": "Dense_fc1",
+        "relu1": "relu1",
+        "fc2": "Dense_fc2",
+    }
+    defines = (tmp_path / "project" / "firmware" / "defines.h").read_text()
+    width, integer = sums["fc1"].width, sums["fc1"].integer
+    assert f"typedef ap_fixed<{width},{integer}> dense_fc1_accum_t;" in defines
+    assert "typedef ap_fixed<6,2,AP_RND_CONV,AP_SAT,0> input_t;" in defines
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(io_type="io_stream"),
+        Settings(strategy="resource", reuse_factor=2),
+        Settings(target="Vivado"),
+    ],
+    ids=["io_stream", "resource", "Vivado"],
+)
+def test_every_interface_gives_the_same_integers(
+    small_qonnx: Path, tmp_path: Path, settings: Settings
+) -> None:
+    project = build_project(small_qonnx, tmp_path / "project", settings)
+    library = compile_project(tmp_path / "project", tmp_path / "firmware.so")
+    graph = lower_qonnx(small_qonnx)
+    rungs = [golden_rung(graph), firmware_rung(project, library, graph)]
+    comparisons, _ = climb(rungs, graph, corner_inputs(graph, 0, 200), silent)
+    assert [row.different for row in comparisons[0].tensors] == [0, 0, 0, 0]
+
+
+def test_streams_have_no_copy_that_nobody_reads(
+    small_qonnx: Path, tmp_path: Path
+) -> None:
+    build_project(small_qonnx, tmp_path / "project", Settings(io_type="io_stream"))
+    source = (tmp_path / "project" / "firmware" / "network.cpp").read_text()
+    assert "clone" not in source
+
+
+def test_reuse_factor_is_refused_not_changed(small_qonnx: Path, tmp_path: Path) -> None:
+    settings = Settings(strategy="resource", reuse_factor=5)
+    message = (
+        r"^layer 'Dense_fc1' \(4 x 6\) cannot have the reuse factor 5: hls4ml would "
+        r"take 4; valid: 1, 2, 4, 8, 12, 24$"
+    )
+    with pytest.raises(InputError, match=message):
+        build_project(small_qonnx, tmp_path / "project", settings)
+
+
+def test_type_that_hls4ml_changes_is_an_error(
+    small_qonnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(model: ModelWrapper, graph: object) -> dict[str, LayerTypes]:
+        types = layer_types(model, graph)
+        other = FixedPoint(False, 4, 2)
+        return types | {"relu1": LayerTypes("relu1", other, sums=False)}
+
+    monkeypatch.setattr(module, "layer_types", wrong)
+    message = (
+        r"^tensor 'relu1' has type ufixed<4,1,RND_CONV,SAT,0> in the firmware, but the "
+        r"graph demands ufixed<4,2,RND_CONV,SAT,0>$"
+    )
+    with pytest.raises(InexactError, match=message):
+        build_project(small_qonnx, tmp_path / "project", Settings())
