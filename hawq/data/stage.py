@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from hawq.data.columns import CLASSES, FEATURES
 from hawq.data.dataset import Dataset, split_dataset
@@ -16,8 +16,8 @@ from hawq.data.variant import Variant
 from hawq.paths import shipped
 from hawq.stage import StageContext, StageSettings
 
-EMBEDDED = "embedded"
-GENERATE = "generate"
+EMBEDDED: Literal["embedded"] = "embedded"
+GENERATE: Literal["generate"] = "generate"
 
 
 def embedded_jets() -> Path:
@@ -32,8 +32,8 @@ def embedded_jets() -> Path:
 class Settings(StageSettings):
     """Where the samples come from, and how they are split."""
 
-    source: Literal["generate"] | Path = Field(
-        default_factory=embedded_jets,
+    source: Literal["embedded", "generate"] | Path = Field(
+        default=EMBEDDED,
         description='"embedded", "generate", or a file or folder of samples',
     )
     tree: str | None = Field(
@@ -58,11 +58,6 @@ class Settings(StageSettings):
         default=Variant.DEFAULT, description='Detector with source = "generate"'
     )
 
-    @field_validator("source", mode="before")
-    @classmethod
-    def _find_embedded(cls, value: object) -> object:
-        return embedded_jets() if value == EMBEDDED else value
-
 
 def run(context: StageContext) -> DataRecord:
     """Read or make the samples; write the three parts.
@@ -74,9 +69,12 @@ def run(context: StageContext) -> DataRecord:
         The record.
     """
     settings: Settings = context.settings
-    path = settings.source
-    if not isinstance(path, Path):
+    if settings.source == EMBEDDED:
+        path = embedded_jets()
+    elif settings.source == GENERATE:
         path = _generate(context)
+    else:
+        path = Path(settings.source)
     context.progress(f"reading {path.name}", 0.9)
     dataset = read_dataset(path, settings.features, settings.classes, settings.tree)
     context.progress("splitting", 0.95)
@@ -86,7 +84,7 @@ def run(context: StageContext) -> DataRecord:
     for name, part in split._asdict().items():
         part.save(context.folder / f"{name}.h5")
     return DataRecord(
-        source=_source_name(settings),
+        source=str(settings.source),
         source_digest=dataset.digest,
         features=dataset.features,
         classes=dataset.classes,
@@ -106,10 +104,6 @@ def _generate(context: StageContext) -> Path:
         cluster=context.cluster,
         progress=lambda what, fraction: context.progress(what, 0.9 * fraction),
     )
-
-
-def _source_name(settings: Settings) -> str:
-    return EMBEDDED if settings.source == embedded_jets() else str(settings.source)
 
 
 def _part(part: Dataset) -> PartRecord:
