@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from qonnx.core.modelwrapper import ModelWrapper
@@ -38,12 +39,13 @@ def export_qonnx(network: nn.Sequential, path: Path) -> None:
     """
     first = next(m for m in network if isinstance(m, qnn.QuantLinear))
     sample = torch.zeros(1, first.in_features)
-    with atomic_file(path) as temporary:
-        with _quiet():
-            from brevitas.export import export_qonnx as brevitas_export
+    with TemporaryDirectory() as folder, _quiet():
+        from brevitas.export import export_qonnx as brevitas_export
 
-            brevitas_export(network, sample, str(temporary))
-            model = tidy(ModelWrapper(str(temporary)), layer_names(network))
+        raw = str(Path(folder) / "raw.onnx")  # may come with a file of weights
+        brevitas_export(network, sample, raw)
+        model = tidy(ModelWrapper(raw), layer_names(network))
+    with atomic_file(path) as temporary:
         model.save(str(temporary))
 
 

@@ -46,6 +46,7 @@ def test_file_is_valid_and_every_shape_is_known(small_qonnx: Path) -> None:
     model = ModelWrapper(str(small_qonnx))
     onnx.shape_inference.infer_shapes(model.model)
     assert model.model.producer_name == "hawq"
+    assert [p.name for p in small_qonnx.parent.iterdir()] == ["network.onnx"]
     assert all(model.get_tensor_shape(t) for t in ("features", "relu1_real", "fc2"))
 
 

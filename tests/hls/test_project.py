@@ -37,7 +37,7 @@ def test_types_come_from_the_graph(small_qonnx: Path, tmp_path: Path) -> None:
     }
     defines = (tmp_path / "project" / "firmware" / "defines.h").read_text()
     width, integer = sums["fc1"].width, sums["fc1"].integer
-    assert f"typedef ap_fixed<{width},{integer}> dense_fc1_accum_t;" in defines
+    assert f"typedef ap_fixed<{width},{integer}> Dense_fc1_accum_t;" in defines
     assert "typedef ap_fixed<6,2,AP_RND_CONV,AP_SAT,0> input_t;" in defines
 
 
