@@ -51,7 +51,17 @@ def clock(seconds: float) -> str:
 
 
 @dataclass
-class _Row:
+class Row:
+    """What one stage is doing.
+
+    Attributes:
+        state: Of the stage.
+        what: It is doing.
+        fraction: Done, 0 to 1.
+        began: On the monotonic clock, in seconds.
+        took: Seconds, once it is finished.
+    """
+
     state: State = State.WAITING
     what: str = ""
     fraction: float = 0.0
@@ -59,6 +69,11 @@ class _Row:
     took: float | None = None
 
     def follow(self, event: Event) -> None:
+        """Take in an event.
+
+        Args:
+            event: Of this stage.
+        """
         if event.state is State.RUNNING and self.state is not State.RUNNING:
             self.began = time.monotonic()
         self.state, self.what = event.state, event.what
@@ -68,10 +83,18 @@ class _Row:
 
     @property
     def elapsed(self) -> float:
+        """Seconds since it began."""
         return time.monotonic() - self.began
 
     def left(self, before: float | None) -> float | None:
-        # Seconds, by the fraction done, else by what the stage took before.
+        """Estimate the seconds left, by the fraction done or by the last run.
+
+        Args:
+            before: Seconds the stage took when it last ran, if known.
+
+        Returns:
+            The seconds; None if nothing is known.
+        """
         if self.state in {State.DONE, State.CACHED, State.FAILED}:
             return 0.0
         if self.state is State.RUNNING and self.fraction > 0.02:
@@ -91,7 +114,7 @@ class Timetable:
         before: Stage → seconds it took last time, where known.
     """
 
-    rows: dict[str, _Row]
+    rows: dict[str, Row]
     before: Mapping[str, float] = field(default_factory=dict)
 
     def left(self) -> tuple[float, bool]:
@@ -104,7 +127,7 @@ class Timetable:
         return sum(s for s in each if s is not None), None not in each
 
 
-class _Table:
+class LiveTable:
     """A table that redraws itself."""
 
     def __init__(self, timetable: Timetable) -> None:
@@ -112,6 +135,11 @@ class _Table:
         self.spinner = Spinner("dots")
 
     def tell(self, event: Event) -> None:
+        """Show an event.
+
+        Args:
+            event: What happened.
+        """
         self.timetable.rows[event.stage].follow(event)
 
     def __rich__(self) -> Table:
@@ -143,7 +171,7 @@ class _Table:
         return table
 
 
-class _Lines:
+class Lines:
     """One line when something changes."""
 
     def __init__(self, timetable: Timetable, console: Console) -> None:
@@ -152,6 +180,11 @@ class _Lines:
         self.spoke = 0.0
 
     def tell(self, event: Event) -> None:
+        """Show an event, if it is news or the last line is old.
+
+        Args:
+            event: What happened.
+        """
         row = self.timetable.rows[event.stage]
         is_news = event.state is not row.state
         row.follow(event)
@@ -186,15 +219,15 @@ def shown(
         What takes the events: a live table on a terminal, else plain lines.
     """
     console = Console(stderr=True)
-    timetable = Timetable({name: _Row() for name in stages}, before)
+    timetable = Timetable({name: Row() for name in stages}, before)
     if quiet:
         yield lambda event: None
     elif console.is_terminal:
-        table = _Table(timetable)
+        table = LiveTable(timetable)
         with Live(table, console=console, refresh_per_second=8, redirect_stdout=False):
             yield table.tell
     else:
-        yield _Lines(timetable, console).tell
+        yield Lines(timetable, console).tell
 
 
 @contextmanager

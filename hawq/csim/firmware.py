@@ -47,20 +47,18 @@ def compile_project(folder: Path, library: Path) -> Path:
     folder = folder.resolve()
     firmware = folder / "firmware"
     with atomic_file(library) as temporary:
-        _run(
-            [
-                compiler,
-                _standard(compiler),
-                *FLAGS,
-                f"-I{firmware / 'ap_types'}",
-                f"-I{folder}",
-                f'-DWEIGHTS_DIR="{firmware / "weights"}"',
-                "-shared",
-                str(shipped("firmware") / "hls" / "batch_bridge.cpp"),
-                "-o",
-                str(temporary),
-            ]
-        )
+        _run([
+            compiler,
+            _standard(compiler),
+            *FLAGS,
+            f"-I{firmware / 'ap_types'}",
+            f"-I{folder}",
+            f'-DWEIGHTS_DIR="{firmware / "weights"}"',
+            "-shared",
+            str(shipped("firmware") / "hls" / "batch_bridge.cpp"),
+            "-o",
+            str(temporary),
+        ])
     return library
 
 

@@ -157,8 +157,7 @@ def _dense(node: Dense, x: Tensor) -> Tensor:
 def _reshape(node: Reshape, x: Tensor) -> Tensor:
     if int(np.prod(node.shape, dtype=np.int64)) != x.lows.size:
         raise NetworkError(
-            f"Reshape to {node.output!r}: {x.shape} has {x.lows.size} elements, "
-            f"{node.shape} has not"
+            f"Reshape to {node.output!r}: shape {x.shape} does not fit {node.shape}"
         )
     lows, highs = x.lows.reshape(node.shape), x.highs.reshape(node.shape)
     return Tensor(node.output, node.shape, x.scale, lows, highs, x.declared)

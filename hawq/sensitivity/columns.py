@@ -195,7 +195,7 @@ def _one_position(
 ) -> None:
     d = squares.flatten(1)
     total = d.sum(1)
-    weight, bias = f"{call.module}.weight", f"{call.module}.bias"
+    weight, bias = call.weight, call.bias
     if weight in found:
         a = patches(call).flatten(1)
         a2 = a * a
@@ -210,8 +210,7 @@ def _several_positions(
     shapes: dict[str, tuple[int, ...]],
     found: dict[str, Curvature],
 ) -> None:
-    layer, module = calls[0].layer, calls[0].module
-    weight, bias = f"{module}.weight", f"{module}.bias"
+    layer, weight, bias = calls[0].layer, calls[0].weight, calls[0].bias
     columns = [
         [rows(layer, gradient) for gradient in column]
         for column in zip(*(gradients[call.port] for call in calls), strict=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from torch import nn
@@ -81,6 +81,8 @@ def hessian_trace(
     Raises:
         InputError: if the method or the route does not hold for the network or loss.
     """
+    if method not in (known := get_args(Method)):
+        raise InputError(f"method {method!r}: expected one of {', '.join(known)}")
     stop = Stop(relative_error, max_probes, probe_batch)
     with evaluating(model):
         problem = pose(model, batches, sites, seed, loss)

@@ -169,7 +169,7 @@ def _sites_of(call: Call) -> list[Site]:
     positions = call.given[0].numel() // channels
     sites = [
         Site(
-            name=f"{call.module}.weight",
+            name=call.weight,
             kind=SiteKind.WEIGHT,
             layer=call.module,
             shape=tuple(weight.shape),
@@ -179,7 +179,7 @@ def _sites_of(call: Call) -> list[Site]:
     if call.layer.bias is not None:
         sites.append(
             Site(
-                name=f"{call.module}.bias",
+                name=call.bias,
                 kind=SiteKind.BIAS,
                 layer=call.module,
                 shape=(channels,),

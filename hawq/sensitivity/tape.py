@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from hawq.errors import NetworkError
 
 INPUT = "input"
+OUTPUT = "output"
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 ACTIVATIONS = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU,
@@ -34,8 +35,9 @@ class Call:
     """One call of a module that owns sites.
 
     Attributes:
-        module: Its qualified name.
-        port: Name of its output: the module's, with ``#2`` for a second call.
+        module: Its qualified name; empty if it is the whole network.
+        port: Name of its output: the module's, with ``#2`` for a second call, or
+            ``output`` of the whole network.
         layer: The module.
         taken: The input of a layer with weights, detached; None for activations.
         given: The output, in the graph.
@@ -46,6 +48,16 @@ class Call:
     layer: nn.Module
     taken: Tensor | None
     given: Tensor
+
+    @property
+    def weight(self) -> str:
+        """Name of its weight, as the network's parameter."""
+        return f"{self.module}.weight".lstrip(".")
+
+    @property
+    def bias(self) -> str:
+        """Name of its bias."""
+        return f"{self.module}.bias".lstrip(".")
 
 
 @dataclass
@@ -176,7 +188,9 @@ def _run(model: nn.Module, x: Tensor, copy: bool) -> tuple[Tape, bool]:
 
     def keep(name: str, layer: nn.Module, taken: Tensor, given: Tensor) -> Tensor:
         counts[name] = counts.get(name, 0) + 1
-        port = name if counts[name] == 1 else f"{name}#{counts[name]}"
+        port = name or OUTPUT
+        if counts[name] > 1:
+            port = f"{port}#{counts[name]}"
         versions.append((given, given._version))
         kept = None
         if isinstance(layer, LAYERS):

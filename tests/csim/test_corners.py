@@ -39,7 +39,5 @@ def test_minima_maxima_and_saturation(graph: Graph) -> None:
 
 def test_seed_decides(graph: Graph) -> None:
     first, same, other = (corner_inputs(graph, seed, 20) for seed in (4, 4, 5))
-    np.testing.assert_array_equal(
-        first["random_full_range"], same["random_full_range"]
-    )
+    np.testing.assert_array_equal(first["random_full_range"], same["random_full_range"])
     assert not np.array_equal(first["random_full_range"], other["random_full_range"])

@@ -32,7 +32,12 @@ def model_of(
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
     )
     model = ModelWrapper(helper.make_model(graph))
-    for name, array in (("value", value), ("scale", scale), ("zero", zero), ("bits", bits)):
+    for name, array in (
+        ("value", value),
+        ("scale", scale),
+        ("zero", zero),
+        ("bits", bits),
+    ):
         model.set_initializer(name, np.asarray(array, dtype=np.float32))
     return model
 

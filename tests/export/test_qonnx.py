@@ -63,7 +63,9 @@ def test_file_computes_what_the_network_computes(
             "b": FixedPoint(False, 5, 2),
             "c.weight": FixedPoint(True, 3, 0),
         },
-        channel_integers=None if channels is None else {"a.weight": torch.tensor(channels)},
+        channel_integers=None
+        if channels is None
+        else {"a.weight": torch.tensor(channels)},
     ).eval()
     export_qonnx(network, tmp_path / "network.onnx")
     graph = lower_qonnx(tmp_path / "network.onnx")

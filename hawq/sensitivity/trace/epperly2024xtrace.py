@@ -5,6 +5,10 @@ With ``Y = H Ω`` and ``Q_i = orth`` of Y without column i, each
 XTrace is their mean. From one factorisation ``Y = Q R``,
 ``Q_i Q_iᵀ = Q (1 - s_i s_iᵀ) Qᵀ`` with s_i the normalised column i of ``R⁻ᵀ``.
 
+The t_i share their sketches, so their spread alone understates the error of the mean:
+by 1.2 to 1.65 on matrices with flat, exponential and power-law spectra, 24 to 60
+products. The stated error carries a factor 1.5.
+
 Source: E. N. Epperly, J. A. Tropp, R. J. Webber, "XTrace: Making the Most of Every
 Sample in Stochastic Trace Estimation", SIAM J. Matrix Anal. Appl. 45 (2024) 1.
 """
@@ -15,6 +19,8 @@ import numpy as np
 
 from hawq.sensitivity.trace.estimate import Estimate, Product, rademacher
 
+_CORRELATION = 1.5
+"""Of the error, for the sketches that the t_i share."""
 _RANK_TOLERANCE = 1e-6
 """Relative to the largest: float32 products know no smaller singular value."""
 
@@ -55,4 +61,5 @@ def xtrace(
     c = w - s * np.sum(s * w, axis=0)
     rest = np.sum((omega - q @ c) * (y - z @ c), axis=0)
     t = np.trace(h) - np.sum(s * (h @ s), axis=0) + rest
-    return Estimate(trace=float(t.mean()), error=float(t.std(ddof=1) / np.sqrt(len(t))))
+    spread = float(t.std(ddof=1) / np.sqrt(len(t)))
+    return Estimate(trace=float(t.mean()), error=_CORRELATION * spread)

@@ -293,8 +293,8 @@ def _draw_outputs(call: Call, v: Tensor) -> _Draw:
         a = patches(call).flatten(1)
         a2, total = a * a, q.sum(1)
         return [
-            (f"{call.module}.weight", a2.sum(1) * total, (q.T @ a2).reshape(shape)),
-            (f"{call.module}.bias", total, q.sum(0)),
+            (call.weight, a2.sum(1) * total, (q.T @ a2).reshape(shape)),
+            (call.bias, total, q.sum(0)),
         ]
 
     return _Draw(v, read)
@@ -314,8 +314,8 @@ def _draw_weights(call: Call, generator: np.random.Generator) -> _Draw:
         w = (weights * pull(z, a)).flatten(1)
         b = (bias * z.sum(3, keepdim=True)).flatten(1)
         return [
-            (f"{call.module}.weight", w.sum(1), w.sum(0).reshape(shape)),
-            (f"{call.module}.bias", b.sum(1), b.sum(0)),
+            (call.weight, w.sum(1), w.sum(0).reshape(shape)),
+            (call.bias, b.sum(1), b.sum(0)),
         ]
 
     return _Draw(unrows(call.layer, v, call.given.shape), read)
