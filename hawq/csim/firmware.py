@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hawq.errors import ToolError
-from hawq.hls.project import PROJECT
 from hawq.paths import atomic_file, shipped
 
 logger = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ def test_missing_compiler_is_explained(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     message = (
-        r"^g\+\+ was not found: C-simulation compiles the firmware with it; install it, "
-        r"for example with `apt install g\+\+`$"
+        r"^g\+\+ was not found: C-simulation compiles the firmware with it; install "
+        r"it, for example with `apt install g\+\+`$"
     )
     with pytest.raises(ToolError, match=message):
         compile_project(tmp_path, tmp_path / "firmware.so")

@@ -49,7 +49,7 @@ SCALES = np.array([[0.25, 0.0625]])
 def test_channels_are_put_on_the_finest_grid() -> None:
     model = model_of(VALUES, SCALES, bits=4)
     constant = quantize_constant(model, model.graph.node[0])
-    # Column 0: 3.6 → 4, 2, -16 → -8, on 1/4; column 1: -4.16 → -4, 1.98 → 2, 0, on 1/16.
+    # Column 0 on 1/4: 3.6 → 4, 2, -16 → -8; column 1 on 1/16: -4.16 → -4, 1.98 → 2, 0.
     np.testing.assert_array_equal(constant.integers, [[16, -4], [8, 2], [-32, 0]])
     assert (constant.fraction, constant.width) == (4, 6)
 
@@ -79,8 +79,8 @@ def test_biases_get_the_narrowest_signed_width(low: int, high: int, width: int) 
 def test_scale_that_is_no_power_of_two_is_refused() -> None:
     model = model_of(VALUES, np.array(0.3), bits=4)
     message = (
-        r"^quant: scale 0\.300000\d* is not a power of two, which hls4ml's types cannot "
-        r"carry exactly: train with power-of-two scales$"
+        r"^quant: scale 0\.300000\d* is not a power of two, which hls4ml's types "
+        r"cannot carry exactly: train with power-of-two scales$"
     )
     with pytest.raises(InexactError, match=message):
         quantize_constant(model, model.graph.node[0])

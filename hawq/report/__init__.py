@@ -1,0 +1,1 @@
+"""The page a physicist reads: figures, tables and the numbers behind them."""

@@ -1,0 +1,171 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from hawq.errors import FormatError, InexactError, NetworkError
+from hawq.fixed import FixedPoint, Overflow, Rounding
+from hawq.integer.quantizer import IntegerConstant, read_quantizer
+
+
+def quantizer(scale=0.25, zero_point=0.0, width=4, **attributes):
+    return read_quantizer(
+        "w", np.array(scale), np.array(zero_point), np.array(width), attributes
+    )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({}, FixedPoint(True, 4, 2)),
+        ({"signed": 0}, FixedPoint(False, 4, 2)),
+        (
+            {"narrow": 1, "rounding_mode": "floor"},
+            FixedPoint(True, 4, 2, Rounding.FLOOR, Overflow.SATURATE_SYMMETRIC),
+        ),
+        ({"rounding_mode": "HALF_UP"}, FixedPoint(True, 4, 2, Rounding.HALF_AWAY)),
+        ({"rounding_mode": "UP"}, FixedPoint(True, 4, 2, Rounding.AWAY)),
+    ],
+)
+def test_attributes_become_a_format(attributes, expected):
+    q = quantizer(**attributes)
+    assert q.format(q.uniform_exponent()) == expected
+
+
+def test_scales_of_channels_have_no_uniform_exponent():
+    assert quantizer(scale=[0.25, 0.5]).uniform_exponent() is None
+    assert quantizer(scale=[[0.25], [0.25]]).uniform_exponent() == -2
+
+
+def test_a_constant_rounds_and_saturates():
+    constant = quantizer().constant(np.array([0.375, -9.0, 9.0], dtype=np.float32))
+    assert_array_equal(constant.integers, [2, -8, 7])
+    assert constant.scale == Fraction(1, 4)
+
+
+def test_channels_go_to_the_finest_grid_exactly():
+    values = np.array([[1.0, 1.0], [-2.0, 0.5]])
+    constant = quantizer(scale=[[1.0, 0.25]], width=8).constant(values)
+    assert_array_equal(constant.integers, [[4, 4], [-8, 2]])
+    assert constant.scale == Fraction(1, 4)
+
+
+def test_a_channel_of_zeros_does_not_refine_the_grid():
+    constant = quantizer(scale=[1.0, 2.0**-30], width=8).constant(np.array([3.0, 0.0]))
+    assert_array_equal(constant.integers, [3, 0])
+    assert constant.scale == 1
+
+
+def test_grids_far_apart_give_python_integers():
+    constant = quantizer(scale=[2.0**70, 1.0]).constant(np.array([2.0**70, 1.0]))
+    assert constant.integers.tolist() == [2**70, 1]
+
+
+def test_unsigned_narrow_constants_stop_one_below_the_top():
+    constant = quantizer(scale=1.0, signed=0, narrow=1).constant(np.array([99.0, -1.0]))
+    assert_array_equal(constant.integers, [14, 0])
+
+
+def test_integers_are_quantized_again():
+    first = IntegerConstant(np.array([5, 6, 7]), Fraction(1, 16))
+    constant = quantizer().constant(first)
+    assert_array_equal(constant.integers, [1, 2, 2])
+    assert constant.scale == Fraction(1, 4)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        (
+            {"scale": 0.3},
+            InexactError,
+            r"^tensor 'w': scale 0.3 is not a power of two: train with power-of-two "
+            r"scales \(brevitas.quant.fixed_point\)$",
+        ),
+        (
+            {"scale": [0.5, 0.75]},
+            InexactError,
+            r"^tensor 'w': scale 0.75 is not a power of two: train with power-of-two "
+            r"scales \(brevitas.quant.fixed_point\)$",
+        ),
+        (
+            {"scale": -0.5},
+            FormatError,
+            r"^tensor 'w': scale -0.5, expected a finite number above 0$",
+        ),
+        (
+            {"scale": [1.0, 0.0]},
+            FormatError,
+            r"^tensor 'w': scale 0.0, expected a finite number above 0$",
+        ),
+        (
+            {"scale": np.nan},
+            FormatError,
+            r"^tensor 'w': scale nan, expected a finite number above 0$",
+        ),
+        (
+            {"zero_point": [0.0, 3.0]},
+            InexactError,
+            r"^tensor 'w': zero point 3.0, expected 0: export with symmetric quantizers "
+            r"\(zero point 0\)$",
+        ),
+        (
+            {"width": 0},
+            FormatError,
+            r"^tensor 'w': bit width 0, expected 1 to 64$",
+        ),
+        ({"width": 65}, FormatError, r"^tensor 'w': bit width 65, expected 1 to 64$"),
+        (
+            {"width": 3.5},
+            FormatError,
+            r"^tensor 'w': bit width \[3.5\], expected one whole number$",
+        ),
+        (
+            {"width": [3, 4]},
+            FormatError,
+            r"^tensor 'w': bit width \[3.0, 4.0\], expected one whole number$",
+        ),
+        (
+            {"width": np.nan},
+            FormatError,
+            r"^tensor 'w': bit width \[nan\], expected one whole number$",
+        ),
+        (
+            {"rounding_mode": "nearest"},
+            FormatError,
+            r"^tensor 'w': rounding mode 'NEAREST', expected one of ROUND, HALF_EVEN, "
+            r"HALF_UP, HALF_DOWN, CEIL, FLOOR, UP, DOWN$",
+        ),
+        (
+            {"width": 1},
+            NetworkError,
+            r"^tensor 'w': a signed Quant of 1 bit means -1 and \+1, which is not "
+            r"carried: use 2 bits, or unsigned$",
+        ),
+    ],
+)
+def test_quantizers_that_cannot_be_carried_are_refused(parameters, error, message):
+    with pytest.raises(error, match=message):
+        quantizer(**parameters)
+
+
+@pytest.mark.parametrize(
+    ("scale", "values", "message"),
+    [
+        (
+            [1.0, 2.0, 4.0],
+            np.zeros((3, 2)),
+            r"^tensor 'w': a scale of shape \(3,\) does not fit a constant of shape "
+            r"\(3, 2\)$",
+        ),
+        (
+            1.0,
+            np.array([1.0, np.inf]),
+            r"^tensor 'w': its constant has NaN or infinity$",
+        ),
+    ],
+)
+def test_constants_that_cannot_be_quantized_are_refused(scale, values, message):
+    with pytest.raises(NetworkError, match=message):
+        quantizer(scale=scale).constant(values)

@@ -1,0 +1,328 @@
+"""A finished flow of two features and three classes, made of real records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hawq import digest
+from hawq.csim.record import LadderRecord
+from hawq.data.dataset import Dataset
+from hawq.data.record import DataRecord, PartRecord
+from hawq.export.stage import ExportRecord
+from hawq.fixed import FixedPoint
+from hawq.manifest import MadeFrom, Manifest, artefacts
+from hawq.model.metrics import measure
+from hawq.model.record import Epoch, ModelRecord
+from hawq.records import (
+    Allocation,
+    Choice,
+    Comparison,
+    FirmwareProject,
+    ParetoPoint,
+    SensitivityMap,
+    Site,
+    SiteKind,
+    SiteSensitivity,
+    TensorComparison,
+)
+from hawq.training.record import TrainingRecord
+
+CLASSES = ("g", "q", "w")
+FEATURES = ("c1_b0", "mass")
+SEED = 7
+FRACTION = 4
+SAMPLES = 300
+FORMATS = {
+    "input": FixedPoint(True, 8, 3),
+    "fc1.weight": FixedPoint(True, 6, 0),
+}
+NETWORK = """\
+from torch import nn
+
+def build(features, classes):
+    return nn.Sequential(nn.Linear(features, classes))
+"""
+
+
+def sample(seed: int) -> Dataset:
+    rng = np.random.default_rng(seed)
+    y = np.arange(SAMPLES) % len(CLASSES)
+    x = rng.normal(size=(SAMPLES, 2)) + 1.5 * np.stack([y == 1, y == 2], axis=1)
+    return Dataset((10 + 2 * x).astype(np.float32), y, FEATURES, CLASSES)
+
+
+def manifest_of(stage: str, folder: Path, settings: dict[str, Any]) -> Manifest:
+    made_from = MadeFrom(
+        settings=settings,
+        seed=SEED,
+        inputs={},
+        code={},
+        libraries={"numpy": "2.0", "python": "3.11"},
+        tools={},
+    )
+    found = artefacts(folder)
+    return Manifest(
+        stage=stage,
+        key=made_from.key,
+        made_from=made_from,
+        artefacts=found,
+        outputs=digest.of_json(found),
+        seconds=1.5,
+        finished="2026-01-01T00:00:00+00:00",
+        hawq_version="0.0",
+    )
+
+
+def _data(folder: Path) -> DataRecord:
+    parts = {}
+    for seed, name in enumerate(("train", "validation", "test")):
+        part = sample(seed)
+        part.save(folder / f"{name}.h5")
+        parts[name] = PartRecord(
+            samples=len(part), counts=part.counts, digest=part.digest
+        )
+    return DataRecord(
+        source="embedded",
+        source_digest="0" * 64,
+        features=FEATURES,
+        classes=CLASSES,
+        seed=SEED,
+        **parts,
+    )
+
+
+def _network() -> nn.Sequential:
+    network = nn.Sequential(nn.Linear(2, 3))
+    with torch.no_grad():
+        network[0].weight.copy_(torch.tensor([[-1.0, -1.0], [1.3, -0.4], [-0.4, 1.3]]))
+        network[0].bias.zero_()
+    return network
+
+
+def float_logits(split: Dataset) -> np.ndarray:
+    standardised = ((split.x.astype(np.float64) - 11.0) / 2.5).astype(np.float32)
+    with torch.no_grad():
+        return _network()(torch.from_numpy(standardised)).numpy()
+
+
+def integers(split: Dataset) -> np.ndarray:
+    return np.floor(float_logits(split).astype(np.float64) * 2**FRACTION).astype(int)
+
+
+def _epochs(count: int) -> tuple[Epoch, ...]:
+    return tuple(
+        Epoch(
+            learning_rate=1e-3,
+            train_loss_nats=1 / (epoch + 1),
+            validation_loss_nats=1.1 / (epoch + 1),
+            validation_accuracy=0.7 + 0.01 * epoch,
+        )
+        for epoch in range(count)
+    )
+
+
+def _model(folder: Path) -> ModelRecord:
+    (folder / "network.py").write_text(NETWORK)
+    torch.save(_network().state_dict(), folder / "float.pt")
+    validation, test = (
+        measure(float_logits(split), split.y, CLASSES) for split in (sample(1), sample(2))
+    )
+    return ModelRecord(
+        features=FEATURES,
+        classes=CLASSES,
+        mean=(11.0, 11.0),
+        std=(2.5, 2.5),
+        network="toy",
+        arguments={"features": 2, "classes": 3},
+        parameters=9,
+        seed=SEED,
+        best_epoch=3,
+        history=_epochs(4),
+        validation=validation,
+        test=test,
+    )
+
+
+def _sensitivity(folder: Path) -> SensitivityMap:
+    sites = (
+        (Site(name="input", kind=SiteKind.ACTIVATION, layer="input", shape=(2,)), 0.3),
+        (
+            Site(
+                name="fc1.weight",
+                kind=SiteKind.WEIGHT,
+                layer="fc1",
+                shape=(3, 2),
+                macs=6,
+            ),
+            0.02,
+        ),
+    )
+    return SensitivityMap(
+        source="hessian_trace",
+        route="exact",
+        sites=tuple(
+            SiteSensitivity(
+                site=site, score=score, probe_error=0.0, sample_error=score / 20
+            )
+            for site, score in sites
+        ),
+        samples=SAMPLES,
+        probes=0,
+        seed=SEED,
+        loss_nats=0.5,
+    )
+
+
+def _solution(bits: Mapping[str, int], rise: float, used: float) -> Allocation:
+    return Allocation(
+        choices=tuple(
+            Choice(
+                site=site,
+                bits=width,
+                format=FORMATS[site],
+                perturbation=0.1,
+                loss_rise_nats=rise / 2,
+            )
+            for site, width in bits.items()
+        ),
+        loss_rise_nats=rise,
+        costs={"bops": used, "memory_bits": 54.0},
+        budgets={"bops": 400.0},
+        status="optimal",
+        gap=0.0,
+        pareto=(
+            ParetoPoint(budget=500, used=450, loss_rise_nats=0.001, bits=dict(bits)),
+            ParetoPoint(budget=400, used=used, loss_rise_nats=rise, bits=dict(bits)),
+        ),
+    )
+
+
+def _allocation(folder: Path) -> Allocation:
+    _solution({"input": 7, "fc1.weight": 7}, 0.02, 399).save(folder / "uniform.json")
+    _solution({"input": 6, "fc1.weight": 8}, 0.05, 380).save(folder / "reversed.json")
+    return _solution({"input": 8, "fc1.weight": 6}, 0.01, 390)
+
+
+def _training(folder: Path) -> TrainingRecord:
+    before, validation, test = (
+        measure(integers(split) / 2**FRACTION, split.y, CLASSES)
+        for split in (sample(1), sample(1), sample(2))
+    )
+    return TrainingRecord(
+        scales="calibrated",
+        per_channel=False,
+        formats=FORMATS,
+        nonzero={"fc1": 0.75},
+        bops=333.0,
+        before=before,
+        validation=validation,
+        test=test,
+        epochs=_epochs(2),
+        best_epoch=1,
+    )
+
+
+def _export(folder: Path) -> ExportRecord:
+    return ExportRecord(
+        file="network.onnx",
+        sha256="1" * 64,
+        inputs={"x": (2,)},
+        outputs={"fc1": (3,)},
+        formats={"input": "fixed<8,3,RND_CONV,SAT,0>", "fc1": "fixed<16,4,TRN,WRAP,0>"},
+        bops=444.0,
+    )
+
+
+def _hls(folder: Path) -> FirmwareProject:
+    return FirmwareProject(
+        backend="hls4ml",
+        target="Vitis",
+        folder="project",
+        io_type="io_parallel",
+        strategy="latency",
+        reuse_factor=1,
+        part="xcvu9p",
+        clock_ns=5.0,
+        types={"input": "fixed<8,3,RND_CONV,SAT,0>", "w2": "fixed<6,0,TRN,WRAP,0>"},
+        trace={"input": "x", "fc1": "fc1"},
+    )
+
+
+def _csim(folder: Path) -> LadderRecord:
+    test = sample(2)
+    whole = integers(test)
+    logits = float_logits(test)
+    np.savez(
+        folder / "outputs.npz", integers=whole, float_logits=logits, y=test.y
+    )
+    accuracy = float(np.mean(whole.argmax(1) == test.y))
+    rows = tuple(
+        TensorComparison(tensor=name, format=form, integers=n, different=0)
+        for name, form, n in (
+            ("input", "fixed<8,3,RND_CONV,SAT,0>", 640),
+            ("fc1", "fixed<16,4,TRN,WRAP,0>", 960),
+        )
+    )
+    names = ("PyTorch network", "QONNX executor", "HLS C-simulation (Vitis)")
+    return LadderRecord(
+        comparisons=tuple(
+            Comparison(
+                lower=lower,
+                upper=upper,
+                inputs={"test_jets": SAMPLES, "all_minima": 20},
+                tensors=rows,
+            )
+            for lower, upper in zip(names, names[1:], strict=False)
+        ),
+        integers=3200,
+        compile_s=31.0,
+        csim_samples_per_s=5000.0,
+        golden_samples_per_s=1e6,
+        accuracy=accuracy,
+        accuracy_error=float(np.sqrt(accuracy * (1 - accuracy) / SAMPLES)),
+        agreement=float(np.mean(whole.argmax(1) == logits.argmax(1))),
+        output="fc1",
+        output_fraction=FRACTION,
+    )
+
+
+STAGES: dict[str, tuple[Callable[[Path], Any], dict[str, Any]]] = {
+    "data": (_data, {"source": "embedded"}),
+    "model": (_model, {"epochs": 4}),
+    "sensitivity": (_sensitivity, {}),
+    "allocation": (_allocation, {"pareto_cost": None, "budgets": {"bops": 400.0}}),
+    "training": (_training, {"epochs": 2}),
+    "export": (_export, {}),
+    "hls": (_hls, {"strategy": "latency"}),
+    "csim": (_csim, {}),
+}
+
+
+def build(root: Path) -> dict[str, Path]:
+    folders = {}
+    for stage, (make, settings) in STAGES.items():
+        folder = root / stage
+        folder.mkdir(parents=True)
+        make(folder).save(folder / "record.json")
+        manifest_of(stage, folder, settings).write(folder)
+        folders[stage] = folder
+    return folders
+
+
+@pytest.fixture(scope="session")
+def flow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Stage → folder of a finished flow; tests must not write to it."""
+    return build(tmp_path_factory.mktemp("flow"))
+
+
+@pytest.fixture
+def own_flow(tmp_path: Path) -> dict[str, Path]:
+    """The same, for one test alone."""
+    return build(tmp_path / "own")
