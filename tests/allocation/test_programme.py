@@ -64,8 +64,8 @@ def test_refuses_a_group_without_a_common_width():
     [
         (
             {"fixed": {"fc1.weight": 3}},
-            r"^fc1\.weight has no width left of 2, 4, 8: fixed at 3, at least 0, at most "
-            r"inf: offer a width that meets all three$",
+            r"^fc1\.weight has no width left of 2, 4, 8: fixed at 3, at least 0, at "
+            r"most inf: offer a width that meets all three$",
         ),
         (
             {"minimum": {"input": 5}, "maximum": {"input": 7}},
