@@ -16,7 +16,6 @@ from hawq.report.sections import (
     roc,
     sensitivities,
     spectra,
-    trials,
     widths,
 )
 from hawq.report.sections.accuracy import Accuracy
@@ -145,9 +144,7 @@ def gather(
         if logits
         else None,
         spectra=found,
-        sensitivities=sensitivities.gather(
-            e.sensitivity, trials.read(e.folders["sensitivity"], e.sensitivity)
-        )
+        sensitivities=sensitivities.gather(e.sensitivity, e.validation)
         if e.sensitivity
         else None,
         widths=widths.gather(e.allocation, e.sensitivity, e.training, e.uniform)

@@ -23,6 +23,8 @@ from hawq.manifest import RECORD, Manifest
 from hawq.model.record import ModelRecord
 from hawq.records import Allocation, FirmwareProject, Record, SensitivityMap
 from hawq.report.outputs import Outputs, read_outputs
+from hawq.sensitivity.stage import VALIDATION
+from hawq.sensitivity.validate import Validation
 from hawq.training.record import TrainingRecord
 
 _Kind = TypeVar("_Kind", bound=Record)
@@ -39,6 +41,7 @@ class Evidence:
         data: Record of the data stage.
         model: Of the float network.
         sensitivity: Without channel and element arrays.
+        validation: Predicted against measured rise of the loss, if the stage tried.
         allocation: The chosen one.
         uniform: The baseline of equal bits, if it could be met.
         against: The baseline of reversed sensitivities.
@@ -55,6 +58,7 @@ class Evidence:
     data: DataRecord
     model: ModelRecord | None
     sensitivity: SensitivityMap | None
+    validation: Validation | None
     allocation: Allocation | None
     uniform: Allocation | None
     against: Allocation | None
@@ -116,6 +120,7 @@ def read(folders: Mapping[str, Path]) -> Evidence:
         data=data,
         model=record("model", ModelRecord),
         sensitivity=record("sensitivity", SensitivityMap),
+        validation=record("sensitivity", Validation, VALIDATION),
         allocation=record("allocation", Allocation),
         uniform=record("allocation", Allocation, "uniform.json"),
         against=record("allocation", Allocation, "reversed.json"),

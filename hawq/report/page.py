@@ -22,7 +22,7 @@ from hawq.report.sections import (
     spectra,
     widths,
 )
-from hawq.report.sections.front import COST_TITLES
+from hawq.report.sections.front import COST_NAMES, COST_TITLES
 
 TEMPLATE = "page.html.j2"
 
@@ -47,8 +47,8 @@ def draw_figures(content: Content) -> dict[str, Figure]:
         ("sensitivity", sensitivities.draw, c.sensitivities),
         (
             "prediction",
-            sensitivities.draw_trials,
-            c.sensitivities if c.sensitivities and c.sensitivities.trials else None,
+            sensitivities.draw_validation,
+            c.sensitivities.validation if c.sensitivities else None,
         ),
         ("bits", widths.draw, c.widths),
         ("pareto", front.draw, c.front),
@@ -81,6 +81,7 @@ def render(content: Content, pictures: Mapping[str, bytes]) -> str:
         "significant": spelling.significant,
         "clock": spelling.clock,
         "class_title": style.class_title,
+        "cost_name": lambda name: COST_NAMES.get(name, name),
         "cost_title": lambda name: COST_TITLES.get(name, name),
     }
     encoded = {name: base64.b64encode(svg).decode() for name, svg in pictures.items()}

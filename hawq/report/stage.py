@@ -71,6 +71,7 @@ def run(context: StageContext) -> ReportRecord:
     pictures, files = {}, {}
     for done, (name, figure) in enumerate(figures.items()):
         context.progress(f"drawing {name}", 0.4 + 0.5 * done / len(figures))
+        style.arrange(figure)
         pictures[name] = style.svg(figure)
         png, _ = style.save(figure, context.folder / FIGURES / name, settings.dpi)
         files[name] = png.relative_to(context.folder).as_posix()

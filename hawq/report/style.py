@@ -70,7 +70,6 @@ _SHEET: dict[str, Any] = {
     "legend.handlelength": 1.8,
     "lines.linewidth": 1.4,
     "mathtext.fontset": "dejavusans",
-    "pdf.fonttype": 42,
     "svg.hashsalt": "hawq",
     "text.color": INK,
     "xtick.color": INK,
@@ -147,6 +146,17 @@ def categories(axes: Axes, which: str) -> None:
     sides = {"x": ("top", "bottom"), "y": ("left", "right")}[which]
     off: dict[str, Any] = dict.fromkeys(sides, False)
     axes.tick_params(axis=which, which="both", **off)  # type: ignore[arg-type]
+
+
+@sheet()
+def arrange(figure: Figure) -> None:
+    """Lay a finished figure out once, for all the files that are made of it.
+
+    Args:
+        figure: Everything already on it.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 @sheet()

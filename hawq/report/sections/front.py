@@ -10,13 +10,22 @@ from hawq.report import style
 from hawq.report.spelling import grouped
 
 COST_TITLES = {
-    "bops": "bit operations a sample (BOPs)",
-    "bops_dense": "bit operations a sample, zeros counted (BOPs)",
+    "bops": "bit operations a sample, zeros left out (BOPs)",
+    "bops_dense": "bit operations a sample, zeros counted (dense BOPs)",
     "memory_bits": "memory of weights and biases [bits]",
     "lut": "look-up tables",
     "latency_ns": "latency [ns]",
 }
 """How costs are written on axes."""
+
+COST_NAMES = {
+    "bops": "BOPs",
+    "bops_dense": "dense BOPs",
+    "memory_bits": "bits of memory",
+    "lut": "look-up tables",
+    "latency_ns": "ns of latency",
+}
+"""How costs are called in a sentence."""
 
 
 class Point(Record):

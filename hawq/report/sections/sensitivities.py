@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from scipy.stats import spearmanr
 
 from hawq.records import Record, SensitivityMap, SiteKind
 from hawq.report import style
+from hawq.sensitivity.validate import Trial, Validation
 
 _SHAPES = {SiteKind.WEIGHT: "o", SiteKind.BIAS: "^", SiteKind.ACTIVATION: "s"}
 
@@ -38,26 +39,6 @@ class SiteScore(Record):
     error: float
 
 
-class Trial(Record):
-    """One site quantized alone: what was predicted, and what happened.
-
-    Attributes:
-        site: Its name.
-        kind: Weight, bias or activation.
-        bits: Width it was quantized to.
-        predicted_nats: ``½ · s · ‖δ‖²``.
-        measured_nats: Rise of the loss on the same samples; may be negative.
-        measured_error: One standard error of it, if known.
-    """
-
-    site: str
-    kind: SiteKind
-    bits: int
-    predicted_nats: float
-    measured_nats: float
-    measured_error: float | None = None
-
-
 class Sensitivities(Record):
     """The section on sensitivities.
 
@@ -70,10 +51,9 @@ class Sensitivities(Record):
         seed: Of the probes.
         loss_nats: At the expansion point.
         sites: In the network's order.
-        trials: Sites quantized alone, if the stage tried.
-        rank_correlation: Spearman's, predicted against measured, if there are trials.
-        rank_p_value: Of no correlation.
-        factor: Median of measured over predicted, where both are positive.
+        validation: Predicted against measured rise of the loss, if the stage tried.
+        factor: Median of measured over predicted rise, where both are positive.
+        factor_by_element: The same with each element's curvature, if known.
     """
 
     source: str
@@ -84,35 +64,24 @@ class Sensitivities(Record):
     seed: int
     loss_nats: float
     sites: tuple[SiteScore, ...]
-    trials: tuple[Trial, ...] = ()
-    rank_correlation: float | None = None
-    rank_p_value: float | None = None
+    validation: Validation | None = None
     factor: float | None = None
+    factor_by_element: float | None = None
 
 
-def gather(sensitivity: SensitivityMap, trials: Sequence[Trial] = ()) -> Sensitivities:
-    """Collect scores and trials, and correlate.
+def gather(
+    sensitivity: SensitivityMap, validation: Validation | None = None
+) -> Sensitivities:
+    """Collect scores and trials.
 
     Args:
         sensitivity: The map.
-        trials: Sites quantized alone.
+        validation: Sites quantized alone.
 
     Returns:
         The section.
     """
-    correlation = p_value = factor = None
-    if len(trials) > 2:
-        test = spearmanr(
-            [trial.predicted_nats for trial in trials],
-            [trial.measured_nats for trial in trials],
-        )
-        correlation, p_value = float(test.statistic), float(test.pvalue)
-        ratios = [
-            trial.measured_nats / trial.predicted_nats
-            for trial in trials
-            if trial.measured_nats > 0 and trial.predicted_nats > 0
-        ]
-        factor = float(np.median(ratios)) if ratios else None
+    trials = validation.trials if validation else ()
     return Sensitivities(
         source=sensitivity.source,
         route=sensitivity.route,
@@ -133,11 +102,16 @@ def gather(sensitivity: SensitivityMap, trials: Sequence[Trial] = ()) -> Sensiti
             )
             for entry in sensitivity.sites
         ),
-        trials=tuple(trials),
-        rank_correlation=correlation,
-        rank_p_value=p_value,
-        factor=factor,
+        validation=validation,
+        factor=_factor(trials, "predicted_nats"),
+        factor_by_element=_factor(trials, "predicted_by_element_nats"),
     )
+
+
+def _factor(trials: Sequence[Trial], prediction: str) -> float | None:
+    pairs = [(getattr(trial, prediction), trial.measured_nats) for trial in trials]
+    ratios = [m / p for p, m in pairs if p is not None and p > 0 and m > 0]
+    return float(np.median(ratios)) if ratios else None
 
 
 @style.sheet()
@@ -197,47 +171,76 @@ def draw(section: Sensitivities) -> Figure:
 
 
 @style.sheet()
-def draw_trials(section: Sensitivities) -> Figure:
+def draw_validation(validation: Validation) -> Figure:
     """Draw the measured rise of the loss against the predicted one.
 
     Args:
-        section: With trials.
+        validation: The trials.
 
     Returns:
-        The figure.
+        The figure: left, predicted by the site's mean curvature; right, by each
+        element's, where it is known.
     """
-    figure = style.canvas(7.6, 4.8)
-    axes = figure.subplots()
-    seen = [t for t in section.trials if t.measured_nats > 0 and t.predicted_nats > 0]
-    for trial in seen:
+    kinds = [
+        ("predicted_nats", r"$\frac{1}{2}\,s\,\Vert δ\Vert^2$"),
+        ("predicted_by_element_nats", r"$\frac{1}{2}\,\sum_i h_i\,δ_i^2$"),
+    ]
+    correlations = [
+        validation.rank_correlation,
+        validation.rank_correlation_by_element,
+    ]
+    columns = 2 if correlations[1] is not None else 1
+    figure = style.canvas(7.6, 4.3 if columns == 2 else 4.8)
+    row = figure.subplots(1, columns, sharex=True, sharey=True, squeeze=False)[0]
+    seen = [trial for trial in validation.trials if trial.measured_nats > 0]
+    for axes, (prediction, title), correlation in zip(
+        row, kinds[:columns], correlations[:columns], strict=True
+    ):
+        _draw_trials(axes, seen, prediction)
+        axes.set_xlabel(f"predicted  {title}  [nats]")
+        axes.set_title(f"rank correlation {correlation:.3f}")
+    ends = np.array([
+        value
+        for trial in seen
+        for value in (trial.measured_nats, *(getattr(trial, k) for k, _ in kinds))
+        if value
+    ])
+    low, high = ends.min(initial=1.0) / 2, ends.max(initial=1e-9) * 2
+    for axes in row:
+        axes.plot([low, high], [low, high], color=style.GREY, linewidth=0.9, zorder=0)
+        axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+    row[0].set_ylabel("measured rise of the loss [nats]")
+    _explain(figure, seen)
+    return figure
+
+
+def _draw_trials(axes: Axes, trials: Sequence[Trial], prediction: str) -> None:
+    for trial in trials:
+        predicted, measured = getattr(trial, prediction), trial.measured_nats
+        colour = style.KIND_COLOURS[trial.kind]
         axes.errorbar(
-            trial.predicted_nats,
-            trial.measured_nats,
-            yerr=_bar(trial),
+            predicted,
+            measured,
+            [[min(trial.measured_error, 0.999 * measured)], [trial.measured_error]],
             fmt=_SHAPES[trial.kind],
-            color=style.KIND_COLOURS[trial.kind],
+            color=colour,
             markersize=9,
             markeredgecolor="white",
             markeredgewidth=0.5,
             elinewidth=0.9,
+            capsize=0,
         )
         axes.annotate(
             str(trial.bits),
-            (trial.predicted_nats, trial.measured_nats),
+            (predicted, measured),
             ha="center",
             va="center_baseline",
             fontsize=6.5,
             color="white",
         )
-    ends = np.array([
-        v for trial in seen for v in (trial.predicted_nats, trial.measured_nats)
-    ])
-    low, high = ends.min(initial=1.0) / 2, ends.max(initial=1e-9) * 2
-    axes.plot([low, high], [low, high], color=style.GREY, linewidth=0.9)
-    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
-    axes.set_xlabel(r"predicted  $\frac{1}{2}\,s\,\Vert δ\Vert^2$  [nats]")
-    axes.set_ylabel("measured rise of the loss [nats]")
-    kinds = [kind for kind in SiteKind if kind in {trial.kind for trial in seen}]
+
+
+def _explain(figure: Figure, trials: Sequence[Trial]) -> None:
     handles = [
         Line2D(
             [],
@@ -246,26 +249,10 @@ def draw_trials(section: Sensitivities) -> Figure:
             marker=_SHAPES[kind],
             markersize=8,
             color=style.KIND_COLOURS[kind],
-            label=f"{kind.value} (number: bits)",
+            label=kind.value,
         )
-        for kind in kinds
+        for kind in SiteKind
+        if kind in {trial.kind for trial in trials}
     ]
     handles.append(Line2D([], [], color=style.GREY, label="measured = predicted"))
-    axes.legend(handles=handles, loc="upper left", title=_correlation(section))
-    hidden = len(section.trials) - len(seen)
-    if hidden:
-        axes.set_title(f"not drawn: {hidden} trials whose loss did not rise")
-    return figure
-
-
-def _bar(trial: Trial) -> list[list[float]] | None:
-    if trial.measured_error is None:
-        return None
-    down = min(trial.measured_error, 0.999 * trial.measured_nats)
-    return [[down], [trial.measured_error]]
-
-
-def _correlation(section: Sensitivities) -> str | None:
-    if section.rank_correlation is None:
-        return None
-    return f"rank correlation {section.rank_correlation:.3f}"
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
