@@ -70,7 +70,7 @@ def compare(name: str, seed: int, budget: int, folder: Path) -> dict[str, float]
     Returns:
         Pair of networks → accuracy difference on the test split, in percentage points.
     """
-    overrides = [f"seed={seed}", f"allocation.budgets.bops={budget}"]
+    overrides = [f"seed={seed}", f"allocation.budgets.bops_dense={budget}"]
     chosen = flow.read(flow.find(name), overrides)
     options = build.Options(stop="allocation")
     stages = build.build_flow(chosen, folder, options, lambda _: None)

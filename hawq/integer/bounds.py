@@ -196,7 +196,8 @@ def requantize_bounds(
 
 
 def _full(shape: tuple[int, ...], value: int) -> IntArray:
-    return as_integers(np.full(shape, value, dtype=object))
+    fits = -_INT64_SAFE < value < _INT64_SAFE
+    return np.full(shape, value, dtype=np.int64 if fits else object)
 
 
 def common_scale(*scales: Fraction) -> Fraction:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeVar
 
 from hawq.errors import NetworkError
 from hawq.integer.bounds import output_tensor
 from hawq.integer.nodes import Node, RealInput, Tensor
+
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +52,11 @@ def build(
     """
     given = list(nodes)
     names = [i.name for i in inputs] + [node.output for node in given]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise NetworkError(f"tensors written more than once: {', '.join(twice)}")
     values: dict[str, RealInput | Tensor] = {i.name: i for i in inputs}
-    ordered = _sorted(given, set(values))
+    ordered = _sorted(given, values)
     for node in ordered:
         values[node.output] = output_tensor(node, values)
     tensors = {name: t for name, t in values.items() if isinstance(t, Tensor)}
@@ -63,21 +68,50 @@ def build(
     )
 
 
-def _sorted(nodes: list[Node], known: set[str]) -> list[Node]:
-    missing = {n for node in nodes for n in node.inputs} - known
-    missing -= {node.output for node in nodes}
-    if missing:
-        raise NetworkError(
-            f"tensors read but never written: {', '.join(sorted(missing))}"
-        )
-    ordered: list[Node] = []
-    waiting = nodes
+def in_order(
+    items: Iterable[Item],
+    reads: Callable[[Item], Iterable[str]],
+    writes: Callable[[Item], Iterable[str]],
+    known: Iterable[str],
+) -> tuple[list[Item], list[Item]]:
+    """Sort items topologically, keeping the given order where it is one.
+
+    Args:
+        items: Nodes of any kind.
+        reads: Item → names it needs.
+        writes: Item → names it makes.
+        known: Names that exist beforehand.
+
+    Returns:
+        The items in order, and those that never become ready.
+    """
+    names = set(known)
+    ordered: list[Item] = []
+    waiting = list(items)
+    stuck: list[Item] = []
     while waiting:
-        ready = [node for node in waiting if known.issuperset(node.inputs)]
-        if not ready:
-            cycle = ", ".join(sorted(node.output for node in waiting))
-            raise NetworkError(f"nodes form a cycle through: {cycle}")
-        ordered += ready
-        known = known | {node.output for node in ready}
-        waiting = [node for node in waiting if not known.issuperset([node.output])]
+        stuck = []
+        for item in waiting:
+            if names.issuperset(reads(item)):
+                ordered.append(item)
+                names.update(writes(item))
+            else:
+                stuck.append(item)
+        if len(stuck) == len(waiting):
+            break
+        waiting = stuck
+    return ordered, stuck
+
+
+def _sorted(nodes: list[Node], known: Iterable[str]) -> list[Node]:
+    ordered, stuck = in_order(nodes, lambda n: n.inputs, lambda n: [n.output], known)
+    if stuck:
+        written = {node.output for node in nodes}.union(known)
+        missing = {name for node in stuck for name in node.inputs} - written
+        if missing:
+            raise NetworkError(
+                f"tensors read but never written: {', '.join(sorted(missing))}"
+            )
+        cycle = ", ".join(sorted(node.output for node in stuck))
+        raise NetworkError(f"nodes form a cycle through: {cycle}")
     return ordered

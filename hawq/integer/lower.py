@@ -5,16 +5,17 @@ What cannot be carried exactly is refused with the node's name and the way out.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import numpy_helper
 
 from hawq.errors import NetworkError
-from hawq.integer.graph import Graph, build
+from hawq.integer.graph import Graph, build, in_order
 from hawq.integer.nodes import RealInput, Tensor
-from hawq.integer.operation import Lowering, label, look_up
+from hawq.integer.operation import Lowering, label, look_up, read_tensor
 from hawq.integer.operators import OPERATORS, REMEDIES
 
 STANDARD_DOMAINS = ("", "ai.onnx")
@@ -24,6 +25,9 @@ QUANT_DOMAINS = (
     "finn.custom_op.general",
 )
 """Domains in which ``Quant`` means what QONNX says."""
+
+MAX_ELEMENTS = 2**24
+"""Elements of one sample of an input; a file cannot claim any amount of memory."""
 
 
 def lower_qonnx(path: str | Path) -> Graph:
@@ -62,11 +66,14 @@ def lower_model(model: onnx.ModelProto) -> Graph:
     Raises:
         NetworkError: if it holds a node that cannot be carried.
     """
-    constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    _require_text(model.graph)
+    constants = {
+        t.name: read_tensor(t, f"constant {t.name!r}") for t in model.graph.initializer
+    }
     given = [value for value in model.graph.input if value.name not in constants]
     inputs = [_real_input(value) for value in given]
     state = Lowering(_batch(given), {**constants, **{i.name: i for i in inputs}})
-    for node in _in_order(list(model.graph.node), set(state.values)):
+    for node in _sorted(model.graph, state.values):
         _lower_node(state, node)
     outputs = [value.name for value in model.graph.output]
     if not outputs or not inputs:
@@ -81,6 +88,22 @@ def lower_model(model: onnx.ModelProto) -> Graph:
                 "the network's input (brevitas.nn.QuantIdentity)"
             )
     return build(inputs, state.nodes, outputs)
+
+
+def _require_text(graph: onnx.GraphProto) -> None:
+    """Refuse names that are not UTF-8, which protobuf gives as bytes."""
+    named = [*graph.initializer, *graph.input, *graph.output, *graph.node]
+    names = [item.name for item in named]
+    for node in graph.node:
+        names += [node.op_type, node.domain, *node.input, *node.output]
+        names += [attribute.name for attribute in node.attribute]
+        if not node.output:
+            raise NetworkError(f"node {node.name!r} has no output: export it again")
+    wrong = [name for name in names if not isinstance(name, str)]
+    if wrong:
+        raise NetworkError(
+            f"the name {wrong[0]!r} is not text: the file is damaged, export it again"
+        )
 
 
 def _lower_node(state: Lowering, node: onnx.NodeProto) -> None:
@@ -99,29 +122,34 @@ def _lower_node(state: Lowering, node: onnx.NodeProto) -> None:
 def _real_input(value: onnx.ValueInfoProto) -> RealInput:
     sizes = value.type.tensor_type.shape.dim
     if len(sizes) < 2 or any(d.dim_value < 1 for d in sizes[1:]):
-        shape = [d.dim_value or d.dim_param or "?" for d in sizes]
+        given = [d.dim_value or d.dim_param or "?" for d in sizes]
         raise NetworkError(
-            f"input {value.name!r} has shape {shape}, expected a batch axis and then "
+            f"input {value.name!r} has shape {given}, expected a batch axis and then "
             "known sizes: export with a fixed input shape"
         )
-    return RealInput(value.name, tuple(d.dim_value for d in sizes[1:]))
+    shape = tuple(d.dim_value for d in sizes[1:])
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise NetworkError(
+            f"input {value.name!r} has {math.prod(shape)} elements a sample, expected at "
+            f"most {MAX_ELEMENTS}: the file is damaged, or the network too large"
+        )
+    return RealInput(value.name, shape)
 
 
 def _batch(given: list[onnx.ValueInfoProto]) -> int:
     return given[0].type.tensor_type.shape.dim[0].dim_value or 1 if given else 1
 
 
-def _in_order(nodes: list[onnx.NodeProto], known: set[str]) -> list[onnx.NodeProto]:
-    ordered: list[onnx.NodeProto] = []
-    while nodes:
-        ready = [n for n in nodes if known.issuperset(name for name in n.input if name)]
-        if not ready:
-            missing = {name for n in nodes for name in n.input if name} - known
-            raise NetworkError(
-                "the file has a cycle, or reads tensors that nothing writes: "
-                f"{', '.join(sorted(missing))}: export it again"
-            )
-        ordered += ready
-        known = known.union(*(n.output for n in ready))
-        nodes = [n for n in nodes if not known.issuperset(n.output)]
+def _sorted(graph: onnx.GraphProto, known: Iterable[str]) -> list[onnx.NodeProto]:
+    def reads(node: onnx.NodeProto) -> list[str]:
+        return [name for name in node.input if name]  # "" is an absent input
+
+    ordered, stuck = in_order(graph.node, reads, lambda node: node.output, known)
+    if stuck:
+        written = {name for node in ordered for name in node.output}.union(known)
+        missing = {name for node in stuck for name in reads(node)} - written
+        raise NetworkError(
+            "the file has a cycle, or reads tensors that nothing writes: "
+            f"{', '.join(sorted(missing))}: export it again"
+        )
     return ordered

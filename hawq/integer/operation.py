@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from hawq.errors import NetworkError
 from hawq.integer.bounds import output_tensor
@@ -18,6 +19,8 @@ from hawq.integer.quantizer import IntegerConstant
 RealConstant = NDArray[Any]
 Value = RealInput | Tensor | IntegerConstant | RealConstant
 """What a name in the file stands for."""
+
+Attribute = TypeVar("Attribute", int, float, str, list[int])
 
 
 @dataclass
@@ -77,6 +80,27 @@ class Operation:
             The error, to be raised.
         """
         return NetworkError(f"{self.label}: {why}")
+
+    def attribute(self, name: str, default: Attribute) -> Attribute:
+        """Give an attribute.
+
+        Args:
+            name: As in the operator's specification.
+            default: What it is if absent; also decides its type.
+
+        Returns:
+            Its value.
+
+        Raises:
+            NetworkError: if it has another type.
+        """
+        value = self.attributes.get(name, default)
+        if not isinstance(value, type(default)):
+            raise self.refuse(
+                f"attribute {name!r} is {value!r}, expected a value like {default!r}: "
+                "the file is damaged, export it again"
+            )
+        return value
 
     def value(self, position: int) -> Value:
         """Give an input.
@@ -180,15 +204,51 @@ def look_up(node: onnx.NodeProto, values: Mapping[str, Value]) -> Operation:
     Returns:
         The operation.
     """
-    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    attributes = {a.name: _attribute_value(a) for a in node.attribute}
     names = tuple(name for name in node.input if name)
     return Operation(
         label(node),
-        {k: v.decode() if isinstance(v, bytes) else v for k, v in attributes.items()},
+        attributes,
         names,
         tuple(values[name] for name in names),
         node.output[0],
     )
+
+
+def _attribute_value(attribute: onnx.AttributeProto) -> Any:
+    value = onnx.helper.get_attribute_value(attribute)
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def read_tensor(tensor: onnx.TensorProto, where: str) -> RealConstant:
+    """Read the numbers of a tensor in the file.
+
+    Args:
+        tensor: Stored in the file itself.
+        where: How messages call it.
+
+    Returns:
+        Its values.
+
+    Raises:
+        NetworkError: if it is damaged, stored elsewhere, or holds no plain numbers.
+    """
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raise NetworkError(
+            f"{where}: its data are in another file: save the model with data inside"
+        )
+    try:
+        values = numpy_helper.to_array(tensor)
+    except (KeyError, TypeError, ValueError) as error:
+        raise NetworkError(
+            f"{where}: damaged tensor ({error}): export it again"
+        ) from error
+    if values.dtype.kind not in "fiub":
+        raise NetworkError(
+            f"{where}: type {values.dtype}, expected floats or integers: export in "
+            "float32"
+        )
+    return values
 
 
 def label(node: onnx.NodeProto) -> str:

@@ -5,11 +5,12 @@ Source: the ONNX operator specification, and QONNX's of ``Quant``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
-from onnx import numpy_helper
+from onnx import TensorProto
 
 from hawq.fixed import IntArray, as_integers, power_of_two_exponent
 from hawq.integer.bounds import common_scale
@@ -23,22 +24,37 @@ from hawq.integer.nodes import (
     Reshape,
     Tensor,
 )
-from hawq.integer.operation import Lowering, Operation
+from hawq.integer.operation import (
+    Lowering,
+    Operation,
+    RealConstant,
+    Value,
+    read_tensor,
+)
 from hawq.integer.quantizer import IntegerConstant, Quantizer, read_quantizer
 
 
 def _lower_constant(state: Lowering, op: Operation) -> None:
-    if "value" not in op.attributes:
+    value = op.attributes.get("value")
+    if not isinstance(value, TensorProto):
         raise op.refuse(
-            f"attribute {next(iter(op.attributes), 'none')!r}, expected 'value': fold "
-            "constants first (qonnx-cleanup)"
+            f"attribute {next(iter(op.attributes), 'none')!r}, expected a tensor "
+            "'value': fold constants first (qonnx-cleanup)"
         )
-    state.values[op.output] = numpy_helper.to_array(op.attributes["value"])
+    state.values[op.output] = read_tensor(value, op.label)
 
 
 def _lower_quant(state: Lowering, op: Operation) -> None:
     scale, zero_point, width = (op.parameter(i) for i in (1, 2, 3))
-    quantizer = read_quantizer(op.output, scale, zero_point, width, op.attributes)
+    quantizer = read_quantizer(
+        op.output,
+        scale,
+        zero_point,
+        width,
+        is_signed=bool(op.attribute("signed", 1)),
+        is_narrow=bool(op.attribute("narrow", 0)),
+        rounding_mode=op.attribute("rounding_mode", "ROUND"),
+    )
     value = op.values[0]
     if isinstance(value, IntegerConstant | np.ndarray):
         state.values[op.output] = quantizer.constant(value)
@@ -68,20 +84,22 @@ def _lower_matmul(state: Lowering, op: Operation) -> None:
 
 
 def _lower_gemm(state: Lowering, op: Operation) -> None:
-    if op.attributes.get("transA", 0):
+    if op.attribute("transA", 0):
         raise op.refuse("transA=1 puts the batch last: export with transA=0")
     data, weights = op.data(0), op.constant(1)
-    if op.attributes.get("transB", 0):
+    if op.attribute("transB", 0):
         weights = IntegerConstant(weights.integers.T, weights.scale)
-    weights = _times(weights, op.attributes.get("alpha", 1.0))
+    weights = _times(op, weights, op.attribute("alpha", 1.0))
     bias = None
     if len(op.values) > 2:
-        bias = _times(op.constant(2), op.attributes.get("beta", 1.0))
+        bias = _times(op, op.constant(2), op.attribute("beta", 1.0))
     _emit_dense(state, op, data, weights, bias)
 
 
-def _times(constant: IntegerConstant, factor: float) -> IntegerConstant:
+def _times(op: Operation, constant: IntegerConstant, factor: float) -> IntegerConstant:
     """Multiply by a float, which is a whole number of powers of two."""
+    if not math.isfinite(factor):
+        raise op.refuse(f"alpha or beta is {factor}, expected a finite number")
     exact = Fraction(factor)
     integers = as_integers(constant.integers.astype(object) * exact.numerator)
     return IntegerConstant(integers, constant.scale / exact.denominator)
@@ -161,50 +179,55 @@ def _lower_identity(state: Lowering, op: Operation) -> None:
 
 
 def _lower_transpose(state: Lowering, op: Operation) -> None:
-    value, order = op.value(0), op.attributes.get("perm")
-    if isinstance(value, np.ndarray):
-        state.values[op.output] = np.transpose(value, order)
-    elif isinstance(value, IntegerConstant):
-        turned = np.transpose(value.integers, order)
-        state.values[op.output] = IntegerConstant(turned, value.scale)
-    else:
+    value = op.value(0)
+    if isinstance(value, RealInput | Tensor):
         raise op.refuse(
             "transposing data is not carried: transpose the weights instead"
         )
+    array = value.integers if isinstance(value, IntegerConstant) else value
+    order = op.attribute("perm", list(range(array.ndim))[::-1])
+    if sorted(order) != list(range(array.ndim)):
+        raise op.refuse(f"perm {order} does not fit a constant of shape {array.shape}")
+    state.values[op.output] = _like(value, np.transpose(array, order))
+
+
+def _like(value: IntegerConstant | RealConstant, array: IntArray) -> Value:
+    """Make a constant of the same kind."""
+    if isinstance(value, IntegerConstant):
+        return IntegerConstant(array, value.scale)
+    return array
 
 
 def _lower_reshape(state: Lowering, op: Operation) -> None:
     target = [int(n) for n in op.parameter(1).ravel()]
     value = op.value(0)
-    if isinstance(value, np.ndarray):
-        state.values[op.output] = value.reshape(target)
+    if isinstance(value, IntegerConstant | np.ndarray):
+        array = value.integers if isinstance(value, IntegerConstant) else value
+        state.values[op.output] = _like(value, array.reshape(_sizes(op, array, target)))
         return
     x = op.data(0)
     if not target or target[0] not in (-1, 0, state.batch):
         raise op.refuse(f"shape {target} does not keep the batch as the first axis")
-    sizes = [
-        x.shape[i] if n == 0 and i < len(x.shape) else n
-        for i, n in enumerate(target[1:])
-    ]
-    _emit_reshape(state, op, x, sizes)
+    shape = _sizes(op, x.lows, target[1:])
+    state.emit(Reshape((op.names[0],), op.output, shape))
 
 
 def _lower_flatten(state: Lowering, op: Operation) -> None:
-    if op.attributes.get("axis", 1) != 1:
-        raise op.refuse(
-            f"axis {op.attributes['axis']}, expected 1, which keeps the batch"
-        )
-    _emit_reshape(state, op, op.data(0), [-1])
-
-
-def _emit_reshape(state: Lowering, op: Operation, x: Tensor, sizes: list[int]) -> None:
-    try:
-        shape = x.lows.reshape(sizes).shape
-    except ValueError:
-        raise op.refuse(
-            f"samples of shape {x.shape} do not fit the shape {sizes}"
-        ) from None
+    axis = op.attribute("axis", 1)
+    if axis != 1:
+        raise op.refuse(f"axis {axis}, expected 1, which keeps the batch")
+    shape = _sizes(op, op.data(0).lows, [-1])
     state.emit(Reshape((op.names[0],), op.output, shape))
+
+
+def _sizes(op: Operation, array: IntArray, target: Sequence[int]) -> tuple[int, ...]:
+    """Resolve ONNX's 0 (keep this size) and -1 (whatever is left)."""
+    old = array.shape
+    kept = [old[i] if n == 0 and i < len(old) else n for i, n in enumerate(target)]
+    try:
+        return array.reshape(kept).shape
+    except ValueError:
+        raise op.refuse(f"shape {old} does not fit the shape {kept}") from None
 
 
 OPERATORS: dict[str, Callable[[Lowering, Operation], None]] = {

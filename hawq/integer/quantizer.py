@@ -46,8 +46,8 @@ class Quantizer:
         tensor: Name of its output, for messages.
         exponents: The scale is ``2**exponents``; its shape broadcasts to the input's.
         width: Bits.
-        signed: Whether negative integers exist.
-        narrow: Whether the outermost integer is left out (the lowest if signed, else
+        is_signed: Whether negative integers exist.
+        is_narrow: Whether the outermost integer is left out (the lowest if signed, else
             the highest).
         rounding: Where values between two integers go.
     """
@@ -55,8 +55,8 @@ class Quantizer:
     tensor: str
     exponents: NDArray[np.int64]
     width: int
-    signed: bool
-    narrow: bool
+    is_signed: bool
+    is_narrow: bool
     rounding: Rounding
 
     def format(self, exponent: int) -> FixedPoint:
@@ -68,15 +68,15 @@ class Quantizer:
         Returns:
             The format. If narrow and unsigned, its range is too long: see ``top``.
         """
-        symmetric = self.signed and self.narrow
+        symmetric = self.is_signed and self.is_narrow
         overflow = Overflow.SATURATE_SYMMETRIC if symmetric else Overflow.SATURATE
         integer = self.width + exponent
-        return FixedPoint(self.signed, self.width, integer, self.rounding, overflow)
+        return FixedPoint(self.is_signed, self.width, integer, self.rounding, overflow)
 
     @property
     def top(self) -> int | None:
         """The largest integer if it is below the format's, else None."""
-        cut = self.narrow and not self.signed
+        cut = self.is_narrow and not self.is_signed
         return (1 << self.width) - 2 if cut else None
 
     def uniform_exponent(self) -> int | None:
@@ -146,7 +146,10 @@ def read_quantizer(
     scale: NDArray[Any],
     zero_point: NDArray[Any],
     width: NDArray[Any],
-    attributes: dict[str, Any],
+    *,
+    is_signed: bool = True,
+    is_narrow: bool = False,
+    rounding_mode: str = "ROUND",
 ) -> Quantizer:
     """Check and convert the parameters of a ``Quant`` node.
 
@@ -155,7 +158,9 @@ def read_quantizer(
         scale: Positive powers of two.
         zero_point: Zeros.
         width: One whole number, 1 to 64.
-        attributes: ``signed``, ``narrow`` and ``rounding_mode``, where present.
+        is_signed: The attribute ``signed``.
+        is_narrow: The attribute ``narrow``.
+        rounding_mode: The attribute of that name, in any case.
 
     Returns:
         The quantizer.
@@ -175,14 +180,13 @@ def read_quantizer(
         raise FormatError(
             f"tensor {tensor!r}: bit width {bits}, expected 1 to {MAX_WIDTH}"
         )
-    mode = attributes.get("rounding_mode", "ROUND").upper()
+    mode = rounding_mode.upper()
     if mode not in QONNX_ROUNDING:
         raise FormatError(
             f"tensor {tensor!r}: rounding mode {mode!r}, expected one of "
             + ", ".join(QONNX_ROUNDING)
         )
-    signed = bool(attributes.get("signed", 1))
-    if signed and bits == 1:
+    if is_signed and bits == 1:
         raise NetworkError(
             f"tensor {tensor!r}: a signed Quant of 1 bit means -1 and +1, which is not "
             "carried: use 2 bits, or unsigned"
@@ -192,9 +196,9 @@ def read_quantizer(
             f"tensor {tensor!r}: zero point {_first(zero_point, zero_point != 0)}, "
             "expected 0: export with symmetric quantizers (zero point 0)"
         )
-    narrow = bool(attributes.get("narrow", 0))
     exponents = _exponents(tensor, np.asarray(scale, dtype=np.float64))
-    return Quantizer(tensor, exponents, bits, signed, narrow, QONNX_ROUNDING[mode])
+    rounding = QONNX_ROUNDING[mode]
+    return Quantizer(tensor, exponents, bits, is_signed, is_narrow, rounding)
 
 
 def _exponents(tensor: str, scale: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -153,8 +153,8 @@ def test_common_scale(scales, common):
         ),
         (
             AddConstant(("t",), "y", np.array([1, 2])),
-            r"^AddConstant to 'y': constant of shape \(2,\) and shift 0, expected shape "
-            r"\(1,\) and a shift of 0 or more$",
+            r"^AddConstant to 'y': constant of shape \(2,\) and shift 0, expected "
+            r"shape \(1,\) and a shift of 0 or more$",
         ),
         (
             Reshape(("t",), "y", (2, 3)),

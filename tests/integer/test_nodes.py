@@ -35,8 +35,8 @@ def test_more_than_64_bits_have_no_format():
     t = tensor(-(2**70), 1)
     assert t.width == 71
     message = (
-        rf"^tensor 'sum': integers from -{2**70} to 1 need 71 bits, expected at most 64: "
-        r"use fewer bits upstream$"
+        rf"^tensor 'sum': integers from -{2**70} to 1 need 71 bits, expected at most "
+        r"64: use fewer bits upstream$"
     )
     with pytest.raises(FormatError, match=message):
         _ = t.format
@@ -45,8 +45,8 @@ def test_more_than_64_bits_have_no_format():
 def test_a_scale_that_is_no_power_of_two_has_no_format():
     t = tensor(-3, 3, Fraction(3, 8))
     message = (
-        r"^tensor 'sum': scale 3/8 is not a power of two, so no fixed-point format holds "
-        r"it: retrain with power-of-two scales$"
+        r"^tensor 'sum': scale 3/8 is not a power of two, so no fixed-point format "
+        r"holds it: retrain with power-of-two scales$"
     )
     with pytest.raises(InexactError, match=message):
         _ = t.format

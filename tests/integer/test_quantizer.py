@@ -11,7 +11,7 @@ from hawq.integer.quantizer import IntegerConstant, read_quantizer
 
 def quantizer(scale=0.25, zero_point=0.0, width=4, **attributes):
     return read_quantizer(
-        "w", np.array(scale), np.array(zero_point), np.array(width), attributes
+        "w", np.array(scale), np.array(zero_point), np.array(width), **attributes
     )
 
 
@@ -19,9 +19,9 @@ def quantizer(scale=0.25, zero_point=0.0, width=4, **attributes):
     ("attributes", "expected"),
     [
         ({}, FixedPoint(True, 4, 2)),
-        ({"signed": 0}, FixedPoint(False, 4, 2)),
+        ({"is_signed": False}, FixedPoint(False, 4, 2)),
         (
-            {"narrow": 1, "rounding_mode": "floor"},
+            {"is_narrow": True, "rounding_mode": "floor"},
             FixedPoint(True, 4, 2, Rounding.FLOOR, Overflow.SATURATE_SYMMETRIC),
         ),
         ({"rounding_mode": "HALF_UP"}, FixedPoint(True, 4, 2, Rounding.HALF_AWAY)),
@@ -63,7 +63,9 @@ def test_grids_far_apart_give_python_integers():
 
 
 def test_unsigned_narrow_constants_stop_one_below_the_top():
-    constant = quantizer(scale=1.0, signed=0, narrow=1).constant(np.array([99.0, -1.0]))
+    constant = quantizer(scale=1.0, is_signed=False, is_narrow=True).constant(
+        np.array([99.0, -1.0])
+    )
     assert_array_equal(constant.integers, [14, 0])
 
 
@@ -107,8 +109,8 @@ def test_integers_are_quantized_again():
         (
             {"zero_point": [0.0, 3.0]},
             InexactError,
-            r"^tensor 'w': zero point 3.0, expected 0: export with symmetric quantizers "
-            r"\(zero point 0\)$",
+            r"^tensor 'w': zero point 3.0, expected 0: export with symmetric "
+            r"quantizers \(zero point 0\)$",
         ),
         (
             {"width": 0},
