@@ -12,7 +12,6 @@ from hawq.errors import NetworkError
 from hawq.integer.bounds import output_tensor
 from hawq.integer.nodes import Node, RealInput, Tensor
 
-
 Item = TypeVar("Item")
 
 

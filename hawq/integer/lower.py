@@ -130,8 +130,8 @@ def _real_input(value: onnx.ValueInfoProto) -> RealInput:
     shape = tuple(d.dim_value for d in sizes[1:])
     if math.prod(shape) > MAX_ELEMENTS:
         raise NetworkError(
-            f"input {value.name!r} has {math.prod(shape)} elements a sample, expected at "
-            f"most {MAX_ELEMENTS}: the file is damaged, or the network too large"
+            f"input {value.name!r} has {math.prod(shape)} elements a sample, expected "
+            f"at most {MAX_ELEMENTS}: the file is damaged, or the network too large"
         )
     return RealInput(value.name, shape)
 
