@@ -1,0 +1,66 @@
+# Every target makes its own environment in .venv first, so each works on a fresh clone.
+
+PYTHON ?= python3
+# pip's arguments for torch. On Linux the plain index serves a CUDA build of several GB;
+# `make csim TORCH_ARGS="--index-url <index of CPU wheels>"` takes the small one.
+TORCH_ARGS ?=
+FLOW ?= jets
+WORKERS ?= 2
+
+BIN := .venv/bin
+# One thread a process: results repeat, and parallel tests do not fight over the cores.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help csim report test check bench notebooks wheel doctor clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+csim: .venv/.base ## jets to firmware, and proof that the integers are equal
+	$(BIN)/hawq run $(FLOW) --workers $(WORKERS)
+
+report: csim ## the same, and where its page is
+	@echo build/$(FLOW)/09-report/report.html
+
+test: .venv/.test ## run the tests
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -q
+
+check: .venv/.test ## lint and type-check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+notebooks: .venv/.test ## execute the notebooks on the small flow
+	$(BIN)/pytest -q --nbmake --nbmake-timeout=600 notebooks
+
+bench: .venv/.bench csim ## run beside the peers and print the ratios
+	$(BIN)/python benchmarks/golden_model.py
+	$(BIN)/python benchmarks/hessian_trace.py
+	$(BIN)/python benchmarks/hessian_scaling.py
+	$(BIN)/python benchmarks/cli_start.py
+
+wheel: .venv/.test ## build the wheel into dist/
+	$(BIN)/pip wheel -q --no-deps -w dist .
+
+doctor: .venv/.base ## say what is installed and what is missing
+	$(BIN)/hawq doctor
+
+clean: ## remove results and caches, not the environment
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/.base: pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.version_info >= (3, 11) or \
+	sys.exit(f"hawq needs Python 3.11 or newer, {sys.executable} is {v}: set PYTHON=")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q $(TORCH_ARGS) torch==2.13.0
+	$(BIN)/pip install -q -e .
+	@touch $@
+
+.venv/.test: .venv/.base
+	$(BIN)/pip install -q -e '.[jets,readers,cluster,test,lint]'
+	@touch $@
+
+.venv/.bench: .venv/.test
+	$(BIN)/pip install -q -e '.[benchmarks]'
+	@touch $@
