@@ -19,10 +19,9 @@ from pydantic import ValidationError
 from torch import nn
 
 from hawq.errors import DataError, NetworkError, StageError
-from hawq.model.record import ModelRecord
+from hawq.model.record import SOURCE, ModelRecord
 from hawq.paths import atomic_file
 
-SOURCE = "network.py"
 WEIGHTS = "float.pt"
 
 

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from hawq.records import Record
 
+SOURCE = "network.py"
+"""The file of a network's folder that holds ``build``."""
+
 
 class Rejection(Record):
     """How well a class is told from the others at a fixed signal efficiency.

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal
 
-import numpy as np
-import torch
 from pydantic import Field
-from torch import nn
 
-from hawq import plugins
-from hawq.data.dataset import Dataset
-from hawq.model.fold import fold_batch_norm
-from hawq.model.network import load_float, standardise
 from hawq.records import SensitivityMap
-from hawq.sensitivity.sites import Batches
-from hawq.sensitivity.validate import validate
 from hawq.stage import StageContext, StageSettings
 
-SEAM = "hawq.sensitivity"
 VALIDATION = "validation.json"
 
 
@@ -68,55 +57,6 @@ def run(context: StageContext) -> SensitivityMap:
     Returns:
         The map of the chosen source.
     """
-    settings: Settings = context.settings
-    context.progress("reading the network", 0.0)
-    names = dict.fromkeys((settings.source, *settings.compare))
-    sources = {name: plugins.load(SEAM, name) for name in names}
-    network, batches = _network_and_batches(context)
-    steps = len(sources) + bool(settings.validation_bits)
+    from hawq.sensitivity.measure import measure
 
-    def report(step: int, what: str, fraction: float) -> None:
-        context.progress(what, (step + fraction) / steps)
-
-    maps: dict[str, SensitivityMap] = {}
-    for step, (name, source) in enumerate(sources.items()):
-        maps[name] = source(
-            network,
-            batches,
-            None,
-            context.seed,
-            loss=settings.loss,
-            route=settings.route,
-            relative_error=settings.relative_error,
-            max_probes=settings.max_probes,
-            probe_batch=settings.probe_batch,
-            progress=partial(report, step),
-        )
-        if name in settings.compare:
-            maps[name].save(context.folder / "sources" / f"{name}.json")
-    chosen = maps[settings.source]
-    if settings.validation_bits:
-        validate(
-            network,
-            batches,
-            chosen,
-            settings.validation_bits,
-            loss=settings.loss,
-            progress=partial(report, steps - 1),
-        ).save(context.folder / VALIDATION)
-    return chosen
-
-
-def _network_and_batches(context: StageContext) -> tuple[nn.Module, Batches]:
-    settings: Settings = context.settings
-    network, model = load_float(context.inputs["model"])
-    train = Dataset.read(context.inputs["data"] / "train.h5")
-    order = np.random.default_rng(context.seed).permutation(len(train))
-    rows = np.sort(order[: settings.samples])
-    x = torch.from_numpy(standardise(train.x[rows], model))
-    y = torch.from_numpy(train.y[rows])
-    batches = [
-        (x[start : start + settings.batch_size], y[start : start + settings.batch_size])
-        for start in range(0, len(x), settings.batch_size)
-    ]
-    return fold_batch_norm(network), batches
+    return measure(context)
