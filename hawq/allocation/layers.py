@@ -18,7 +18,6 @@ INPUT = "input"
 """The site of the network's input."""
 
 _NOT_NEGATIVE = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softplus, nn.Softmax)
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _BATCH = 1024
 
 Floats = NDArray[np.float64]
@@ -32,9 +31,8 @@ class Layer:
         name: The module's.
         weight_site: Name of the weights' site.
         input_site: Name of the activations' site.
-        weight: Values, in the layer's own shape.
+        weight: Values, shape (outputs, ...).
         bias: Values, shape (outputs,), or None.
-        output_axis: Axis of ``weight`` that counts the outputs.
         macs: Multiplications a sample.
     """
 
@@ -43,7 +41,6 @@ class Layer:
     input_site: str
     weight: Floats
     bias: Floats | None
-    output_axis: int
     macs: int
 
 
@@ -60,22 +57,26 @@ def find_layers(network: nn.Module, sites: Iterable[Site]) -> tuple[Layer, ...]:
         One layer a weight site, in the order of ``sites``.
 
     Raises:
-        NetworkError: if a layer is missing, is used twice, or is fed by no site or by
-            several; or if the network cannot be traced.
+        NetworkError: if a layer is missing, or is fed by no site or by several; if a
+            module with sites is called twice; if the network cannot be traced.
     """
     sites = tuple(sites)
     activations = {s.name for s in sites if s.kind is SiteKind.ACTIVATION}
     owners = {s.layer for s in sites if s.kind is SiteKind.WEIGHT}
-    feeds: dict[str, set[str]] = {}
-    for node in _graph(network).nodes:
-        if node.op == "call_module" and node.target in owners:
-            if node.target in feeds:
-                raise NetworkError(
-                    f"layer {node.target!r} is used more than once: give each use "
-                    "weights of its own"
-                )
-            feeds[node.target] = _feeding(node, activations, owners)
     modules = dict(network.named_modules())
+    feeds: dict[str, set[str]] = {}
+    called: set[nn.Module] = set()
+    for node in _graph(network).nodes:
+        if node.op != "call_module" or node.target not in owners | activations:
+            continue
+        if modules[node.target] in called:
+            raise NetworkError(
+                f"module {node.target!r} is called more than once: give each call a "
+                "module of its own, so that each can have its own format"
+            )
+        called.add(modules[node.target])
+        if node.target in owners:
+            feeds[node.target] = _feeding(node, activations, owners)
     layers = []
     for site in sites:
         if site.kind is not SiteKind.WEIGHT:
@@ -127,7 +128,7 @@ def capture_activations(
     try:
         with torch.no_grad():
             for start in range(0, len(x), _BATCH):
-                network(torch.from_numpy(x[start : start + _BATCH]))
+                network(torch.tensor(x[start : start + _BATCH]))
     finally:
         for handle in handles:
             handle.remove()
@@ -182,8 +183,8 @@ def _feeding(layer: fx.Node, activations: set[str], owners: set[str]) -> set[str
         elif node.op == "call_module" and node.target in owners:
             raise NetworkError(
                 f"layer {layer.target!r} takes the output of {node.target!r} with no "
-                "activation site between: put a ReLU or nn.Identity there and measure "
-                "its sensitivity"
+                "activation site between: put an activation module there (nn.ReLU, not "
+                "a function) and measure its sensitivity"
             )
         else:
             waiting.extend(node.all_input_nodes)
@@ -195,7 +196,8 @@ def _layer(site: Site, module: nn.Module, feeds: set[str]) -> Layer:
         named = ", ".join(sorted(feeds)) or "none"
         raise NetworkError(
             f"layer {site.layer!r} must be fed by exactly one activation site, found: "
-            f"{named}: put an nn.Identity before it and measure its sensitivity"
+            f"{named}: put an activation module (such as nn.ReLU) before it and "
+            "measure its sensitivity"
         )
     (input_site,) = feeds
     weight = module.get_parameter("weight").detach().cpu().double().numpy()
@@ -211,6 +213,5 @@ def _layer(site: Site, module: nn.Module, feeds: set[str]) -> Layer:
         input_site=input_site,
         weight=weight,
         bias=None if bias is None else bias.detach().cpu().double().numpy(),
-        output_axis=1 if isinstance(module, _TRANSPOSED) else 0,
         macs=site.macs,
     )

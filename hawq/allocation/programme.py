@@ -133,8 +133,9 @@ class Programme:
                     f"{self.fixed.get(d.name, 'none')}, at least {low}, at most "
                     f"{high}: offer a width that meets all three"
                 )
-        for _ in self.groups:  # groups may overlap: as many passes as groups suffice
-            for group in self.groups:
+        groups = [group for group in self.groups if group]
+        for _ in groups:  # groups may overlap: as many passes as groups suffice
+            for group in groups:
                 shared = set.intersection(*(left[name] for name in group))
                 if not shared:
                     sets = "; ".join(f"{n}: {_listed(left[n])}" for n in group)

@@ -284,8 +284,8 @@ def _weights(
         values=layer.weight,
         signed=True,
         symmetric=settings.symmetric_weights,
-        curvature=curvature(entry, weighting, layer.output_axis),
-        channel_axis=layer.output_axis if settings.per_channel else None,
+        curvature=curvature(entry, weighting),
+        channel_axis=0 if settings.per_channel else None,
     )
 
 

@@ -81,15 +81,12 @@ def score(entry: SiteSensitivity) -> float:
     return value
 
 
-def curvature(
-    entry: SiteSensitivity, weighting: Weighting, channel_axis: int = 0
-) -> Floats | None:
+def curvature(entry: SiteSensitivity, weighting: Weighting) -> Floats | None:
     """Give a site's curvature, ready to be broadcast against its values.
 
     Args:
         entry: The measured sensitivity.
         weighting: Its level.
-        channel_axis: Of the site's shape.
 
     Returns:
         hᵢ, estimates below zero taken as zero; None for the level ``tensor``.
@@ -99,15 +96,12 @@ def curvature(
     """
     if weighting == "tensor":
         return None
-    shape = entry.site.shape
+    others = tuple(range(1, len(entry.site.shape)))
     if weighting == "element":
         values = entry.element
     elif entry.channel is not None:
-        narrow = [1] * len(shape)
-        narrow[channel_axis] = -1
-        values = entry.channel.reshape(narrow)
+        values = np.expand_dims(entry.channel, others)
     elif entry.element is not None:
-        others = tuple(i for i in range(len(shape)) if i != channel_axis)
         values = entry.element.mean(axis=others, keepdims=True)
     else:
         values = None
@@ -198,8 +192,7 @@ class Tables:
         weights = self.calibrations[layer.weight_site][weight_bits]
         key = (layer.weight_site, weight_bits)
         if key not in self._integers:
-            integers = np.moveaxis(weights.integers(layer.weight), layer.output_axis, 0)
-            self._integers[key] = integers
+            self._integers[key] = weights.integers(layer.weight)
         bias, bias_bits = None, 0
         if layer.bias is not None:
             activations = self.calibrations[layer.input_site][activation_bits]

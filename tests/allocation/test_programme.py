@@ -39,6 +39,10 @@ def test_a_group_leaves_the_widths_in_common():
     assert left == {"fc1.weight": {4, 8}, "input": {4, 8}}
 
 
+def test_an_empty_group_constrains_nothing():
+    assert programme(groups=((),)).allowed() == programme().allowed()
+
+
 def test_overlapping_groups_agree_as_one():
     decisions = tuple(
         Decision(name, widths, (0.0,) * len(widths))
