@@ -58,21 +58,14 @@ STAGES = (
         "training",
         "Train at those bits, quantization-aware.",
         ("data", "model", "allocation"),
-        ("sensitivity",),
     ),
     Stage(
         6,
         "export",
         "Write the trained network as QONNX.",
-        ("data", "model", "allocation", "training"),
+        ("model", "allocation", "training"),
     ),
-    Stage(
-        7,
-        "hls",
-        "Write the firmware project.",
-        ("data", "model", "export"),
-        ("allocation", "training"),
-    ),
+    Stage(7, "hls", "Write the firmware project.", ("export",)),
     Stage(
         8,
         "csim",
