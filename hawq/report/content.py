@@ -136,7 +136,7 @@ def gather(
         totals=_totals(e),
         ladder=climbed,
         accuracy=accuracy.gather(
-            e.model, e.training, e.csim, e.outputs, real.outputs if real else None
+            e.model, e.training, e.outputs, real.outputs if real else None
         ),
         agreement=agreement.measure(e.outputs) if e.outputs else None,
         roc=roc.measure(logits, e.labels, e.data.classes, seed) if logits else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-THIN = "\u2009"
+THIN = "\u202f"
 
 
 def grouped(value: float) -> str:

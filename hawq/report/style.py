@@ -23,6 +23,9 @@ PURPLE = "#B8609A"
 SKY = "#56B4E9"
 GREY = "#7A7A7A"
 INK = "#222222"
+LIGHT_INK = "#E3E6EA"
+INK_ON_COLOUR = "#222223"
+"""For letters inside coloured areas: it stays dark on dark pages."""
 
 CLASS_COLOURS = {"g": BLUE, "q": ORANGE, "t": VERMILION, "w": GREEN, "z": PURPLE}
 """Of the jet classes, everywhere; safe for colour-blind readers.
@@ -49,6 +52,11 @@ KIND_COLOURS = {
 SEQUENTIAL = "Blues"
 """Colour map of counts and fractions."""
 
+_LIT = "".join(
+    f'[style*="{what}: {INK.lower()}"] {{ {what}: {LIGHT_INK} !important }}'
+    for what in ("fill", "stroke")
+)
+_DARK = f"<style>@media (prefers-color-scheme: dark) {{ {_LIT} }}</style>"
 _OTHERS = (SKY, GREY, BLUE, ORANGE, VERMILION, GREEN, PURPLE)
 
 _SHEET: dict[str, Any] = {
@@ -163,6 +171,8 @@ def arrange(figure: Figure) -> None:
 def svg(figure: Figure) -> bytes:
     """Draw a figure as SVG on a transparent ground, letters as outlines.
 
+    Where the reader prefers dark pages, ink turns light; other colours stay.
+
     Args:
         figure: What to draw.
 
@@ -171,7 +181,8 @@ def svg(figure: Figure) -> bytes:
     """
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
-    return file.getvalue()
+    head, defs, rest = file.getvalue().partition(b"<defs>")
+    return head + _DARK.encode() + defs + rest
 
 
 @sheet()

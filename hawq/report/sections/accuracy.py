@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from scipy.stats import binomtest
 
-from hawq.csim.record import LadderRecord
 from hawq.errors import DataError
 from hawq.model.record import Metrics, ModelRecord
 from hawq.records import Record
@@ -31,7 +31,7 @@ class AccuracyRow(Record):
         samples: Its size.
         accuracy: Fraction classified correctly.
         error: Binomial, one standard error.
-        loss_nats: Mean cross-entropy, where it was measured.
+        loss_nats: Mean cross-entropy.
     """
 
     network: str
@@ -39,7 +39,7 @@ class AccuracyRow(Record):
     samples: int
     accuracy: float
     error: float
-    loss_nats: float | None = None
+    loss_nats: float
 
 
 class PairedDifference(Record):
@@ -142,34 +142,34 @@ def compare(outputs: Outputs) -> PairedDifference:
 
 
 def count(
-    network: str, sample: str, chosen: NDArray[Any], labels: NDArray[np.int64]
+    network: str, sample: str, logits: NDArray[Any], labels: NDArray[np.int64]
 ) -> AccuracyRow:
-    """Count right choices.
+    """Count right choices and measure the loss.
 
     Args:
         network: Which form of the network chose.
         sample: Name of the sample.
-        chosen: Classes, shape (samples,).
+        logits: Shape (samples, classes).
         labels: True classes, shape (samples,).
 
     Returns:
         The row.
     """
-    accuracy = float(np.mean(chosen == labels))
-    error = float(np.sqrt(accuracy * (1 - accuracy) / len(labels)))
+    accuracy = float(np.mean(logits.argmax(axis=1) == labels))
+    log_p = log_softmax(logits.astype(np.float64), axis=1)
     return AccuracyRow(
         network=network,
         sample=sample,
         samples=len(labels),
         accuracy=accuracy,
-        error=error,
+        error=float(np.sqrt(accuracy * (1 - accuracy) / len(labels))),
+        loss_nats=float(-log_p[np.arange(len(labels)), labels].mean()),
     )
 
 
 def gather(
     model: ModelRecord | None,
     training: TrainingRecord | None,
-    csim: LadderRecord | None,
     outputs: Outputs | None,
     real: Outputs | None = None,
     real_sample: str = "real jets",
@@ -179,7 +179,6 @@ def gather(
     Args:
         model: Record of the float network.
         training: Record of quantization-aware training.
-        csim: Record of the ladder.
         outputs: Of firmware and float network on the test jets.
         real: Likewise on real jets; its integers come from the golden executor.
         real_sample: What the real jets are called.
@@ -192,28 +191,18 @@ def gather(
     rows = [_row(FLOAT, "test", model.test)]
     if training is not None:
         rows.append(_row(QUANTIZED, "test", training.test))
-    if csim is not None and outputs is not None:
-        rows.append(
-            AccuracyRow(
-                network=FIRMWARE,
-                sample="test",
-                samples=len(outputs.labels),
-                accuracy=csim.accuracy,
-                error=csim.accuracy_error,
-            )
-        )
+    if outputs is not None:
+        firmware = count(FIRMWARE, "test", outputs.firmware_logits, outputs.labels)
+        rows.append(firmware)
     rows.append(_row(FLOAT, "validation", model.validation))
     if training is not None:
         rows.append(_row(UNTRAINED, "validation", training.before))
         rows.append(_row(QUANTIZED, "validation", training.validation))
     on_real: tuple[AccuracyRow, ...] = ()
     if real is not None:
-        float_choice, choice = (
-            logits.argmax(axis=1) for logits in (real.float_logits, real.integers)
-        )
         on_real = (
-            count(FLOAT, real_sample, float_choice, real.labels),
-            count(GOLDEN, real_sample, choice, real.labels),
+            count(FLOAT, real_sample, real.float_logits, real.labels),
+            count(GOLDEN, real_sample, real.firmware_logits, real.labels),
         )
     return Accuracy(
         rows=tuple(rows),

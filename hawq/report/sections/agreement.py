@@ -84,7 +84,9 @@ def measure(outputs: Outputs) -> Agreement:
     edges = np.linspace(-reach, reach, BINS + 1)
     first_two = np.sort(outputs.float_logits, axis=1)[:, -2:]
     gap = first_two[:, 1] - first_two[:, 0]
-    gap_edges = np.linspace(0, float(np.quantile(gap, 0.99)) or 1.0, BINS // 2 + 1)
+    # As far as decisions flip, and a bit more.
+    widest = float(np.quantile(gap[is_flipped], 0.99)) if is_flipped.any() else 0.0
+    gap_edges = np.linspace(0, 1.8 * widest or 1.0, BINS // 3 + 1)
     return Agreement(
         rows=tuple(rows),
         step=2.0**-outputs.fraction,

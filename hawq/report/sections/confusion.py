@@ -73,7 +73,7 @@ def draw(confusion: Confusion) -> Figure:
         The figure.
     """
     matrices = confusion.matrices
-    figure = style.canvas(7.6, 3.9 if len(matrices) > 1 else 4.6)
+    figure = style.canvas(7.6, 3.3 if len(matrices) > 1 else 4.6)
     row = figure.subplots(1, len(matrices), squeeze=False)[0]
     for axes, matrix in zip(row, matrices, strict=True):
         _draw_matrix(axes, matrix, confusion.classes)
@@ -93,11 +93,11 @@ def _draw_matrix(axes: Axes, matrix: ConfusionMatrix, classes: Sequence[str]) ->
             f"{100 * value:.1f}",
             ha="center",
             va="center",
-            color="white" if value > 0.55 else style.INK,
+            color="white" if value > 0.55 else style.INK_ON_COLOUR,
             fontweight="bold" if i == j else "normal",
         )
     titles = [style.class_title(name).removesuffix(" boson") for name in classes]
-    axes.set_xticks(range(len(classes)), titles)
+    axes.set_xticks(range(len(classes)), [t.replace(" ", "\n") for t in titles])
     axes.set_yticks(range(len(classes)), titles)
     for which in "xy":
         style.categories(axes, which)

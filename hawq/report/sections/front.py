@@ -137,30 +137,31 @@ def draw(front: Front) -> Figure:
     if used:
         axes.step(used, losses, where="post", color=style.BLUE, alpha=0.45)
         axes.plot(used, losses, "o", color=style.BLUE, markersize=4, label="front")
-    shapes = {"uniform bits": ("s", style.ORANGE), "reversed order": ("v", style.GREY)}
-    for point in front.baselines:
-        shape, colour = shapes[point.name]
-        at = (point.used, point.loss_rise_nats)
-        axes.plot(*at, shape, color=colour, markersize=8, label=point.name)
     axes.plot(
         front.chosen.used,
         front.chosen.loss_rise_nats,
         "*",
         color=style.VERMILION,
         markersize=15,
+        zorder=3,
         markeredgecolor="white",
         markeredgewidth=0.6,
         label="chosen",
     )
+    shapes = {"uniform bits": ("s", style.ORANGE), "reversed order": ("v", style.GREY)}
+    for point in front.baselines:
+        shape, colour = shapes[point.name]
+        at = (point.used, point.loss_rise_nats)
+        axes.plot(*at, shape, color=colour, markersize=8, label=point.name)
     if front.budget is not None:
         axes.axvline(front.budget, color=style.INK, linestyle=":", linewidth=1)
         axes.annotate(
             "budget ",
-            (front.budget, 0.02),
+            (front.budget, 0.98),
             xycoords=("data", "axes fraction"),
             rotation=90,
             ha="right",
-            va="bottom",
+            va="top",
             fontsize=8,
         )
     every = [p.loss_rise_nats for p in (*front.points, *front.baselines, front.chosen)]

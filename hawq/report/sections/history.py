@@ -67,7 +67,7 @@ def gather(
             Course(
                 title="quantized network",
                 epochs=training.epochs,
-                best_epoch=training.best_epoch + 1,
+                best_epoch=training.best_epoch,
                 start_loss_nats=training.before.loss_nats,
                 start_accuracy=training.before.accuracy,
             )

@@ -329,11 +329,10 @@ def _draw_curves(axes: Axes, roc: Roc) -> None:
     axes.plot(x, x, color=style.GREY, linewidth=0.8)
     axes.annotate(
         "no discrimination",
-        (0.16, 0.17),
+        (0.24, 0.17),
         color=style.GREY,
         fontsize=8,
-        ha="left",
-        va="bottom",
+        va="top",
     )
     _legends(axes, roc)
 
@@ -364,7 +363,7 @@ def _legends(axes: Axes, roc: Roc) -> None:
 
 def _draw_ratios(axes: Axes, roc: Roc) -> None:
     x = np.array(roc.signal_efficiency)
-    spans = []
+    reach = [0.05]
     for index, entry in enumerate(roc.ratios):
         colour = style.class_colour(entry.class_name, index)
         ratio = np.array(entry.ratio, dtype=float)
@@ -373,10 +372,9 @@ def _draw_ratios(axes: Axes, roc: Roc) -> None:
         axes.fill_between(
             x, ratio - error, ratio + error, color=colour, alpha=0.15, linewidth=0
         )
-        spans.append(np.abs(ratio - 1)[x >= 0.25] + error[x >= 0.25])
-    finite = np.concatenate(spans)
-    finite = finite[np.isfinite(finite)]
-    half = min(0.9, max(0.05, 1.1 * float(finite.max(initial=0.0))))
+        span = (np.abs(ratio - 1) + error)[x >= 0.4]
+        reach += span[np.isfinite(span)].tolist()
+    half = min(0.6, 1.2 * float(np.quantile(reach, 0.98)))
     axes.axhline(1, color=style.GREY, linewidth=0.8)
     axes.set(ylim=(1 - half, 1 + half))
     first, *_, last = roc.networks

@@ -7,6 +7,7 @@ import re
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -19,7 +20,7 @@ BINS = 40
 REAL_BINS = 20
 _COLUMNS = 4
 _NAMES = {
-    "zlogz": r"$\sum z\,\ln z$",
+    "zlogz": r"$Σ\,z\,\ln z$",
     "mass": "groomed mass [GeV]",
     "multiplicity": "multiplicity",
 }
@@ -187,6 +188,12 @@ def against_real(
 
 def _edges(values: Floats, bins: int) -> Floats:
     low, high = np.quantile(values, [0.005, 0.995])
+    if (values == np.rint(values)).all():
+        # Bins that hold equally many whole numbers, or the histogram is a comb.
+        width = max(1, round((high - low) / bins))
+        count = int((high - low) // width) + 1
+        whole: Floats = low - 0.5 + width * np.arange(count + 1)
+        return whole
     if low == high:
         low, high = low - 0.5, high + 0.5
     return np.linspace(low, high, bins + 1)
@@ -199,7 +206,7 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
     for axes in grid[count:]:
         axes.remove()
     for axes in grid[:count]:
-        axes.locator_params(axis="x", nbins=4)
+        axes.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))
         axes.locator_params(axis="y", nbins=4)
         axes.tick_params(labelsize=7)
     return figure, grid[:count]
@@ -302,7 +309,7 @@ def draw_distances(spectra: Spectra) -> Figure:
             ha="center",
             va="center",
             fontsize=7.5,
-            color="white" if p_value < 0.02 else style.INK,
+            color="white" if p_value < 0.02 else style.INK_ON_COLOUR,
         )
     axes.set_yticks(
         range(len(spectra.classes)), map(style.class_title, spectra.classes)
@@ -314,5 +321,5 @@ def draw_distances(spectra: Spectra) -> Figure:
     for which in "xy":
         style.categories(axes, which)
     bar = figure.colorbar(image, ax=axes, pad=0.02)
-    bar.set_label("log₁₀ p-value")
+    bar.set_label("log₁₀ p-value", labelpad=6)
     return figure
