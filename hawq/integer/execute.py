@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,7 +23,7 @@ from hawq.integer.nodes import RealInput
 from hawq.integer.plan import CARRIERS, Plan, compile_plan
 from hawq.integer.steps import QuantizeStep, Workspace
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 21
 _CHUNK_SAMPLES = (64, 4096)
 
 Inputs = ArrayLike | Mapping[str, ArrayLike]
@@ -88,9 +88,10 @@ def execute(
     size = int(np.clip(_CHUNK_BYTES // max(1, plan.bytes_per_sample), *_CHUNK_SAMPLES))
     starts = range(0, samples, size)
     workers = min(len(starts), threads or len(os.sched_getaffinity(0)))
+    queue = iter(starts)  # shared: a thread that is held up holds up no other
 
-    def work(worker: int) -> None:
-        _run_chunks(plan, real, out, starts[worker::workers], size)
+    def work(_: int) -> None:
+        _run_chunks(plan, real, out, queue, size)
 
     with _blas().limit(limits=1, user_api="blas"):
         if workers <= 1:
@@ -105,7 +106,7 @@ def _run_chunks(
     plan: Plan,
     real: Mapping[str, NDArray[Any]],
     out: Mapping[str, IntArray],
-    starts: Sequence[int],
+    starts: Iterator[int],
     size: int,
 ) -> None:
     work: Workspace | None = None
