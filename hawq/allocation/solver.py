@@ -192,7 +192,10 @@ class _Matrices:
         # What alone exceeds the first answer can be no part of a better one.
         upper = np.where(objective <= value, self.upper, 0.0)
         scaled = objective * (_OBJECTIVE / value)
-        return self._run(scaled, rows, upper, presolve=False) or first
+        second = self._run(scaled, rows, upper, presolve=False)
+        if second is None or objective @ self._indicator(second.bits) > value:
+            return first
+        return second
 
     def _run(
         self, objective: Floats, rows: Sequence[Row], upper: Floats, *, presolve: bool
