@@ -94,17 +94,24 @@ def of_path(path: Path) -> str:
 def of_code(module: str) -> dict[str, str]:
     """Digest the source that a stage's module can run.
 
-    That is every file of the module's package, and what those import, directly or not,
-    from hawq or from the same distribution. Modules that only carry data around are
-    left out: a change there cannot change a result.
+    That is every file of the module's package, templates included, and what its modules
+    import, directly or not, from hawq or from the same distribution. Modules that only
+    carry data around are left out: a change there cannot change a result.
 
     Args:
         module: A dotted name, for example ``hawq.csim.stage``.
 
     Returns:
-        Module → SHA-256, in order of the names.
+        Module, or file of the package → SHA-256, in order of the names.
     """
-    return {name: _parsed(file)[0] for name, file in sorted(_closure(module).items())}
+    found = {name: _parsed(file)[0] for name, file in _closure(module).items()}
+    folder = _folder(module)
+    for path in _files(folder):
+        if path.suffix not in {".py", ".pyc"}:
+            found[f"{folder.name}/{path.relative_to(folder).as_posix()}"] = of_file(
+                path
+            )
+    return dict(sorted(found.items()))
 
 
 def libraries(module: str) -> dict[str, str]:
@@ -158,9 +165,13 @@ def _source(name: str) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
+def _folder(module: str) -> Path:
+    top, *rest = module.split(".")[:-1]
+    return _root(top).joinpath(*rest)
+
+
 def _closure(module: str) -> dict[str, Path]:
-    package = module.rpartition(".")[0]
-    folder = _root(package.partition(".")[0]).joinpath(*package.split(".")[1:])
+    package, folder = module.rpartition(".")[0], _folder(module)
     waiting = [
         ".".join((package, *path.relative_to(folder).with_suffix("").parts))
         for path in _files(folder)

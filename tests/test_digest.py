@@ -56,6 +56,12 @@ def test_code_covers_imports_inside_functions() -> None:
     assert "hawq.fixed" in code
 
 
+def test_code_covers_the_templates_of_the_package() -> None:
+    code = digest.of_code("hawq.report.stage")
+    template = Path(digest.__file__).parent / "report" / "page.html.j2"
+    assert code["report/page.html.j2"] == digest.of_file(template)
+
+
 def test_libraries_are_those_imported_with_their_versions(toys: Path) -> None:
     found = digest.libraries("toy.first.stage")
     assert found.keys() == {"machine", "numpy", "pydantic", "python"}
