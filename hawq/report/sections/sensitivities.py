@@ -215,29 +215,32 @@ def draw_validation(validation: Validation) -> Figure:
 
 
 def _draw_trials(axes: Axes, trials: Sequence[Trial], prediction: str) -> None:
-    for trial in trials:
-        predicted, measured = getattr(trial, prediction), trial.measured_nats
-        colour = style.KIND_COLOURS[trial.kind]
+    for kind, shape in _SHAPES.items():
+        mine = [trial for trial in trials if trial.kind is kind]
+        x = np.array([getattr(trial, prediction) for trial in mine], dtype=float)
+        y = np.array([trial.measured_nats for trial in mine])
+        error = np.array([trial.measured_error for trial in mine])
         axes.errorbar(
-            predicted,
-            measured,
-            [[min(trial.measured_error, 0.999 * measured)], [trial.measured_error]],
-            fmt=_SHAPES[trial.kind],
-            color=colour,
+            x,
+            y,
+            [np.minimum(error, 0.999 * y), error],
+            fmt=shape,
+            color=style.KIND_COLOURS[kind],
             markersize=9,
             markeredgecolor="white",
             markeredgewidth=0.5,
             elinewidth=0.9,
             capsize=0,
         )
-        axes.annotate(
-            str(trial.bits),
-            (predicted, measured),
-            ha="center",
-            va="center_baseline",
-            fontsize=6.5,
-            color="white",
-        )
+        for trial, *at in zip(mine, x, y, strict=True):
+            axes.annotate(
+                str(trial.bits),
+                (at[0], at[1]),
+                ha="center",
+                va="center_baseline",
+                fontsize=6.5,
+                color="white",
+            )
 
 
 def _explain(figure: Figure, trials: Sequence[Trial]) -> None:
