@@ -63,7 +63,7 @@ class Solution:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one run of HiGHS gave: widths, status and relative gap."""
+    """What one run of HiGHS gave: widths (none found: empty), status, relative gap."""
 
     bits: Bits
     status: str
@@ -183,8 +183,13 @@ class _Matrices:
         scaled = objective * (_OBJECTIVE / largest)
         first = self._run(scaled, rows, self.upper, presolve=True)
         if first is None:
-            return self._run(scaled, rows, self.upper, presolve=False)
-        if first.status != "optimal":
+            first = self._run(scaled, rows, self.upper, presolve=False)
+        if first is not None and not first.bits:
+            raise ToolError(
+                f"HiGHS found no widths within {self.time_limit_s:g} s: raise "
+                "time_limit_s, or offer fewer widths"
+            )
+        if first is None or first.status != "optimal":
             return first
         value = objective @ self._indicator(first.bits)
         if value <= 0:  # nothing can be better
@@ -193,9 +198,9 @@ class _Matrices:
         upper = np.where(objective <= value, self.upper, 0.0)
         scaled = objective * (_OBJECTIVE / value)
         second = self._run(scaled, rows, upper, presolve=False)
-        if second is None or objective @ self._indicator(second.bits) > value:
+        if second is None or second.status != "optimal":
             return first
-        return second
+        return second if objective @ self._indicator(second.bits) <= value else first
 
     def _run(
         self, objective: Floats, rows: Sequence[Row], upper: Floats, *, presolve: bool
@@ -216,10 +221,7 @@ class _Matrices:
         if result.status == _INFEASIBLE:
             return None
         if result.x is None:
-            raise ToolError(
-                f"HiGHS found no answer ({result.message}) with a limit of "
-                f"{self.time_limit_s:g} s: raise time_limit_s or offer fewer widths"
-            )
+            return Answer({}, result.message, math.inf)
         bits: Bits = {}
         best: dict[str, float] = {}
         for (name, width), column in self.column.items():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hawq.allocation.programme import Decision, Programme, Term
 from hawq.allocation.solver import smallest, solve
-from hawq.errors import InfeasibleError, InputError
+from hawq.errors import InfeasibleError, InputError, ToolError
 
 RESNET18 = Path(__file__).parents[3] / "shared/data/ilp_resnet18.json"
 
@@ -319,3 +319,36 @@ def test_refuses_an_unknown_cost():
         match=r"^no cost 'luts' to limit; the costs are: bops, memory_bits$",
     ):
         solve(two_costs(), {"luts": 1})
+
+
+def deep_network(layers):
+    """Weights and activations of many layers: seconds, not milliseconds."""
+    rng = np.random.default_rng(0)
+    widths = np.arange(2, 11)
+    decisions, terms = [], []
+    for i in range(layers):
+        for name in (f"a{i}", f"w{i}"):
+            losses = tuple(10 ** rng.uniform(-5, 0) * 4.0**-widths)
+            decisions.append(Decision(name, tuple(widths.tolist()), losses))
+        price = 10 ** rng.uniform(5, 8) * np.outer(widths, widths)
+        terms.append(Term((f"w{i}", f"a{i}"), price))
+    return Programme(tuple(decisions), {"bops": tuple(terms)})
+
+
+def test_says_when_the_time_was_too_short():
+    with pytest.raises(
+        ToolError,
+        match=r"^HiGHS found no widths within 1e-06 s: raise time_limit_s, or offer "
+        r"fewer widths$",
+    ):
+        solve(deep_network(12), {"bops": 4e9}, time_limit_s=1e-6)
+
+
+def test_forty_layers_are_solved_to_optimality():
+    programme = deep_network(40)
+    budget = 0.3 * programme.cost("bops", dict.fromkeys(programme.names, 10))
+
+    found = solve(programme, {"bops": budget})
+
+    assert (found.status, found.gap) == ("optimal", 0.0)
+    assert found.costs["bops"] <= budget
