@@ -49,7 +49,7 @@ _voice = _Voice()
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app(prog_name="hawq")
 
 
 @contextmanager
