@@ -252,7 +252,7 @@ def shown_bar(title: str, *, quiet: bool = False) -> Iterator[Progress]:
 
 
 def show_record(name: str, record: Mapping[str, Any]) -> None:
-    """Print the numbers and words of a record; lists only by their length.
+    """Print the numbers and words of a record, two levels deep.
 
     Args:
         name: Of the stage.
@@ -267,16 +267,12 @@ def show_record(name: str, record: Mapping[str, Any]) -> None:
 def _spell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, dict) and not any(
-        isinstance(v, dict | list) for v in value.values()
-    ):
-        return ", ".join(f"{key} {_spell(v)}" for key, v in value.items())
-    if isinstance(value, list) and any(isinstance(v, dict | list) for v in value):
-        return f"{len(value)} entries"
     if isinstance(value, list):
-        return ", ".join(map(_spell, value))
+        is_nested = any(isinstance(v, dict | list) for v in value)
+        return f"{len(value)} entries" if is_nested else ", ".join(map(_spell, value))
     if isinstance(value, dict):
-        return ", ".join(value)
+        plain = {k: v for k, v in value.items() if not isinstance(v, dict | list)}
+        return ", ".join(f"{key} {_spell(v)}" for key, v in plain.items())
     return "none" if value is None else str(value)
 
 

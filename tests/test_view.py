@@ -115,6 +115,7 @@ def test_records_are_spelt(capsys: pytest.CaptureFixture[str]) -> None:
             "bits": {"fc1": 4, "fc2": 3},
             "tensors": [{"a": 1}, {"b": 2}],
             "shape": [16, 64],
+            "test": {"accuracy": 0.75, "auc": {"g": 0.9}, "rows": [1]},
         },
     )
     assert [line.strip() for line in capsys.readouterr().out.splitlines()] == [
@@ -125,4 +126,5 @@ def test_records_are_spelt(capsys: pytest.CaptureFixture[str]) -> None:
         "bits      fc1 4, fc2 3",
         "tensors   2 entries",
         "shape     16, 64",
+        "test      accuracy 0.75",
     ]
