@@ -30,6 +30,7 @@ app = typer.Typer(
     name="hawq",
     help="From a trained network to firmware, with proof that the integers are equal.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # plain help comes in half the time
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -177,7 +178,7 @@ def run(
     force: Force = False,
     repair: Repair = False,
 ) -> None:
-    """Run a flow; stages that nothing changed for are not run again."""
+    """Run a flow; unchanged stages are not run again."""
     with _one_line():
         done = _build(
             flow,
@@ -241,8 +242,7 @@ def _stage_command(name: str) -> Callable[..., None]:
 for _stage in STAGES:
     app.command(
         _stage.name,
-        help=f"{_stage.purpose} Runs the flow up to this stage.",
-        rich_help_panel="Stages",
+        help=f"{_stage.purpose}\n\nRuns the flow up to this stage.",
     )(_stage_command(_stage.name))
 
 
@@ -285,7 +285,7 @@ def jets(
     workers: Workers = PROCESSORS,
     cluster: Cluster = None,
 ) -> None:
-    """Generate jets with Pythia; started again, it takes up what a kill left."""
+    """Generate jets with Pythia; a killed run is taken up again."""
     with _one_line():
         from hawq.data.generate import generate_jets
         from hawq.view import shown_bar

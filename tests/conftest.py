@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -57,17 +59,37 @@ def small_qonnx(
 
 @pytest.fixture(scope="session")
 def require() -> Callable[..., None]:
-    """Skip a test that lacks a program or a package; fail it where HAWQ_CI is set."""
+    """Skip a test that lacks a program or a package."""
 
     def check(*names: str) -> None:
         for name in names:
-            if shutil.which(name) or importlib.util.find_spec(name):
-                continue
-            if os.environ.get("HAWQ_CI"):
-                pytest.fail(f"{name} is missing, and HAWQ_CI is set")
-            pytest.skip(f"{name} is missing")
+            if not (shutil.which(name) or importlib.util.find_spec(name)):
+                pytest.skip(f"{name} is missing")
 
     return check
+
+
+_MISSING = re.compile(r"is missing|is not installed|pip install|could not import")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """Fail a test that skips for want of a program or package, where HAWQ_CI is set."""
+    return _fail_if_missing((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Iterator[None]:
+    """Do so for a whole module."""
+    return _fail_if_missing((yield))
+
+
+def _fail_if_missing(report: Any) -> Any:
+    reason = str(report.longrepr)
+    if "HAWQ_CI" in os.environ and report.skipped and _MISSING.search(reason):
+        report.outcome = "failed"
+        report.longrepr = f"HAWQ_CI is set, and what the test needs is not: {reason}"
+    return report
 
 
 @pytest.fixture
