@@ -207,8 +207,8 @@ class _Matrices:
     ) -> Answer | None:
         result: OptimizeResult = milp(
             np.where(upper > 0, objective, 0.0),
-            # The joint variables too: that is faster, and spares HiGHS a repair that
-            # prints to standard output (its issue 2783).
+            # The joint variables too: that is faster, and makes a repair rare that
+            # prints to standard output (HiGHS issue 2783).
             integrality=np.ones(self.size, dtype=np.int64),
             bounds=Bounds(0, upper),
             constraints=_constraint(rows, self.size),
