@@ -85,7 +85,7 @@ def read_outputs(folders: Mapping[str, Path]) -> Outputs:
         (folders["data"] / "record.json").read_bytes()
     )
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             integers, float_logits = arrays["integers"], arrays["float_logits"]
             labels = arrays["y"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from hawq.records import (
     SiteSensitivity,
     TensorComparison,
 )
+from hawq.sensitivity.validate import Trial, Validation
 from hawq.training.record import TrainingRecord
 
 CLASSES = ("g", "q", "w")
@@ -132,7 +134,8 @@ def _model(folder: Path) -> ModelRecord:
     (folder / "network.py").write_text(NETWORK)
     torch.save(_network().state_dict(), folder / "float.pt")
     validation, test = (
-        measure(float_logits(split), split.y, CLASSES) for split in (sample(1), sample(2))
+        measure(float_logits(split), split.y, CLASSES)
+        for split in (sample(1), sample(2))
     )
     return ModelRecord(
         features=FEATURES,
@@ -164,6 +167,7 @@ def _sensitivity(folder: Path) -> SensitivityMap:
             0.02,
         ),
     )
+    _validation().save(folder / "validation.json")
     return SensitivityMap(
         source="hessian_trace",
         route="exact",
@@ -177,6 +181,37 @@ def _sensitivity(folder: Path) -> SensitivityMap:
         probes=0,
         seed=SEED,
         loss_nats=0.5,
+    )
+
+
+def _validation() -> Validation:
+    trials = [
+        ("input", SiteKind.ACTIVATION, 4, 2e-3, 3e-3),
+        ("input", SiteKind.ACTIVATION, 6, 1e-4, -1e-5),
+        ("fc1.weight", SiteKind.WEIGHT, 4, 1e-2, 1.5e-2),
+        ("fc1.weight", SiteKind.WEIGHT, 6, 1e-3, 1e-3),
+    ]
+    return Validation(
+        source="hessian_trace",
+        samples=SAMPLES,
+        loss_nats=0.5,
+        trials=tuple(
+            Trial(
+                site=site,
+                kind=kind,
+                bits=bits,
+                format=FixedPoint(True, bits, 2),
+                perturbation=0.01,
+                predicted_nats=predicted,
+                predicted_by_element_nats=2 * predicted,
+                gradient_nats=0.0,
+                measured_nats=measured,
+                measured_error=1e-4,
+            )
+            for site, kind, bits, predicted, measured in trials
+        ),
+        rank_correlation=1.0,
+        rank_correlation_by_element=1.0,
     )
 
 
@@ -259,9 +294,7 @@ def _csim(folder: Path) -> LadderRecord:
     test = sample(2)
     whole = integers(test)
     logits = float_logits(test)
-    np.savez(
-        folder / "outputs.npz", integers=whole, float_logits=logits, y=test.y
-    )
+    np.savez(folder / "outputs.npz", integers=whole, float_logits=logits, y=test.y)
     accuracy = float(np.mean(whole.argmax(1) == test.y))
     rows = tuple(
         TensorComparison(tensor=name, format=form, integers=n, different=0)
@@ -279,7 +312,7 @@ def _csim(folder: Path) -> LadderRecord:
                 inputs={"test_jets": SAMPLES, "all_minima": 20},
                 tensors=rows,
             )
-            for lower, upper in zip(names, names[1:], strict=False)
+            for lower, upper in itertools.pairwise(names)
         ),
         integers=3200,
         compile_s=31.0,
