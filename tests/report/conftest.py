@@ -64,6 +64,7 @@ def manifest_of(stage: str, folder: Path, settings: dict[str, Any]) -> Manifest:
     made_from = MadeFrom(
         settings=settings,
         seed=SEED,
+        files={},
         inputs={},
         code={},
         libraries={"numpy": "2.0", "python": "3.11"},

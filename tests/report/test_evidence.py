@@ -13,7 +13,7 @@ from hawq.errors import StageError
 from hawq.export.qonnx import export_qonnx
 from hawq.fixed import FixedPoint
 from hawq.report import evidence
-from hawq.training.network import logits, quantize_network
+from hawq.training.network import quantize_network
 
 
 def test_read_everything(flow: dict[str, Path]) -> None:
@@ -117,6 +117,6 @@ def test_real_jets_run_through_float_network_and_integers(
     assert found.outputs is not None
     assert_allclose(outputs.float_logits, found.outputs.float_logits, rtol=1e-6)
     x = torch.from_numpy(((test.x.astype(np.float64) - 11) / 2.5).astype(np.float32))
-    expected = logits(twin.double(), x.double()).detach().numpy()
+    expected = twin.double()(x.double()).detach().numpy()
     # Input and weights have 5 and 4 fraction bits: the logits stand on a grid of 9.
     assert_array_equal(outputs.integers, expected * 2**9)

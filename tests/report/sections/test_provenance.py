@@ -22,6 +22,7 @@ def made_from(overrides: tuple[str, ...] = ()) -> dict[str, MadeFrom]:
         found[name] = MadeFrom(
             settings=json.loads(plain),
             seed=flow.seed,
+            files={},
             inputs={},
             code={},
             libraries={},
