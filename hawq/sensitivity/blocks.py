@@ -19,7 +19,7 @@ from hawq.records import Site, SiteKind
 from hawq.sensitivity.layers import patches, rows
 from hawq.sensitivity.losses import curvature_columns, loss_sum, separates
 from hawq.sensitivity.problem import Problem
-from hawq.sensitivity.tape import Tape, record
+from hawq.sensitivity.tape import Tape, record, second_derivatives
 from hawq.sensitivity.trace.estimate import Floats
 
 _GROUPS = 32
@@ -59,9 +59,12 @@ class GaussNewtonBlock:
             columns = curvature_columns(problem.loss, tape.outputs)
             z = tape.ports()[port]
             found = torch.stack([
-                torch.autograd.grad(tape.outputs, z, column, retain_graph=True)[0]
+                torch.autograd.grad(
+                    tape.outputs, z, column, retain_graph=True, allow_unused=True,
+                    materialize_grads=True,
+                )[0]
                 for column in columns
-            ])
+            ])  # fmt: skip
             self._parts.append(_arranged(tape, site, port, found))
 
     def product(self, vectors: Floats) -> Floats:
@@ -188,29 +191,19 @@ class _Gradient:
             layer = tape.layers()[site.layer][0].layer
             by = layer.get_parameter(site.name.rpartition(".")[2])
         mean = loss_sum(problem.loss, tape.outputs, y) / len(x)
-        (gradient,) = torch.autograd.grad(mean, [by], create_graph=True)
+        (gradient,) = torch.autograd.grad(
+            mean, [by], create_graph=True, allow_unused=True, materialize_grads=True
+        )
         return cls(gradient, by, is_activation, len(x) / problem.samples)
 
     def product(self, vectors: Floats) -> Floats:
-        if not self.gradient.requires_grad:  # linear: no curvature
-            return np.zeros_like(vectors)
         v = torch.from_numpy(vectors).to(self.by)
         # An activation's perturbation is the same for all samples.
         shape = self.by.shape[1:] if self.is_activation else self.by.shape
         v = v.reshape(len(v), *shape)
         if self.is_activation:
             v = v[:, None].expand(-1, *self.by.shape)
-        is_batched = len(v) > 1
-        (h,) = torch.autograd.grad(
-            self.gradient,
-            [self.by],
-            v if is_batched else v[0],
-            retain_graph=True,
-            is_grads_batched=is_batched,
-            allow_unused=True,
-            materialize_grads=True,
-        )
-        h = h if is_batched else h[None]
+        h = second_derivatives(self.gradient, self.by, v)
         h = h.sum(1) if self.is_activation else h
         return h.reshape(len(vectors), -1).double().cpu().numpy()
 

@@ -178,6 +178,33 @@ def record(model: nn.Module, x: Tensor) -> Tape:
     return tape
 
 
+def second_derivatives(gradient: Tensor, by: Tensor, vectors: Tensor) -> Tensor:
+    """Multiply the derivative of a gradient with vectors.
+
+    Args:
+        gradient: Made with ``create_graph=True``; its graph is kept.
+        by: What it is the gradient by, or any other tensor of the graph.
+        vectors: Shape (vectors, ...) of the gradient's.
+
+    Returns:
+        Shape (vectors, ...) of ``by``; zeros where there is no dependence.
+    """
+    found: Tensor | None = None
+    is_batched = len(vectors) > 1
+    if gradient.requires_grad:
+        (found,) = torch.autograd.grad(
+            gradient,
+            by,
+            vectors if is_batched else vectors[0],
+            retain_graph=True,
+            is_grads_batched=is_batched,
+            allow_unused=True,
+        )
+    if found is None:
+        return torch.zeros((len(vectors), *by.shape), dtype=by.dtype, device=by.device)
+    return found if is_batched else found[None]
+
+
 def _run(model: nn.Module, x: Tensor, copy: bool) -> tuple[Tape, bool]:
     leaf = x.detach()
     if x.is_floating_point():

@@ -198,7 +198,9 @@ def _values(problem: Problem, site: Site) -> tuple[Tensor, Tensor]:
         else:
             at = problem.model.get_parameter(site.name)
         total = loss_sum(problem.loss, tape.outputs, y)
-        (gradient,) = torch.autograd.grad(total, at, retain_graph=True)
+        (gradient,) = torch.autograd.grad(
+            total, at, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
         values.append(at.detach())
         gradients.append(gradient)
     if site.kind is SiteKind.ACTIVATION:

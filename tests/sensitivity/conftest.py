@@ -44,7 +44,7 @@ def build() -> Callable[..., nn.Sequential]:
 def _dense(
     model: nn.Module, x: Tensor, y: Tensor, site: str, loss="cross_entropy"
 ) -> Tensor:
-    """Return one site's block, an activation's perturbation the same for all samples."""
+    """Return one site's block; activations of all samples are perturbed alike."""
     criterion = LOSSES.get(loss, loss)
     model.eval()
     named = dict(model.named_parameters())

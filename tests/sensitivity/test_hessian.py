@@ -191,15 +191,14 @@ def test_estimators_by_name(build, data, dense, method):
 
 def test_a_loss_that_does_not_separate_is_left_to_products(build, data, dense):
     def root(f, y):
-        return (
-            nn.functional.cross_entropy(f, y, reduction="none").square().mean().sqrt()
-        )
+        losses = nn.functional.cross_entropy(f, y, reduction="none")
+        return losses.square().mean().sqrt()
 
     model = build(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 3))
     x, y = data(20, (3,), 3)
     message = (
-        r"^the loss of the batch is not the mean of the losses of its samples: give two "
-        r"batches or more, whose spread tells the standard error$"
+        r"^the loss of the batch is not the mean of the losses of its samples: give "
+        r"two batches or more, whose spread tells the standard error$"
     )
     with pytest.raises(InputError, match=message):
         hessian_trace(model, [(x, y)], loss=root)
@@ -217,7 +216,10 @@ def test_methods_that_do_not_hold_are_refused(build, data):
     )
     with pytest.raises(InputError, match=message):
         hessian_trace(model, [data(8, (4,), 3)], method="samplewise")
-    message = r"^method 'guess': expected one of auto, samplewise, hutchinson, hutchpp, xtrace$"
+    message = (
+        r"^method 'guess': expected one of auto, samplewise, hutchinson, hutchpp, "
+        r"xtrace$"
+    )
     with pytest.raises(InputError, match=message):
         hessian_trace(model, [data(8, (4,), 3)], method="guess")
 
@@ -252,13 +254,38 @@ def test_coverage_of_the_error_from_samples(build, data):
         np.testing.assert_allclose(inside, share, atol=tolerance)
 
 
+class Dead(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.unused, self.act = nn.Linear(3, 3), nn.Linear(3, 9), nn.GELU()
+
+    def forward(self, x):
+        self.act(self.unused(x))
+        return self.act(self.a(x))
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "hutchinson", "max_probes": 9}])
+def test_what_the_output_does_not_depend_on_has_no_curvature(data, options):
+    model = Dead().double()
+    found = hessian_trace(model, [data(10, (3,), 3)], **options)
+    for name in ("unused.weight", "unused.bias", "act"):
+        assert found[name].score == found[name].standard_error == 0
+    assert found["a.weight"].score != 0
+
+
 def test_progress_is_told(build, data):
     told = []
     model = build(nn.Linear(3, 4), nn.GELU(), nn.Linear(4, 3))
+    x, y = data(8, (3,), 3)
     hessian_trace(
         model,
-        [data(8, (3,), 3)],
-        max_probes=2,
+        [(x[:4], y[:4]), (x[4:], y[4:])],
+        max_probes=9,
+        relative_error=1e-12,
         progress=lambda what, fraction: told.append((what, fraction)),
     )
-    assert told == [("curvature columns", 1.0), ("probes", 1.0)] or told[-1][1] <= 1
+    assert told == [
+        ("curvature columns", 0.5),
+        ("curvature columns", 1.0),
+        ("probes", 0.0),
+    ]

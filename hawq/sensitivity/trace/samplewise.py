@@ -37,7 +37,7 @@ from hawq.sensitivity.columns import Curvature
 from hawq.sensitivity.layers import has_one_position, patches, pull, rows, unrows
 from hawq.sensitivity.losses import loss_sum, output_gradient
 from hawq.sensitivity.problem import Problem, Progress, signs
-from hawq.sensitivity.tape import Call
+from hawq.sensitivity.tape import Call, second_derivatives
 
 _FREEDOM = 64
 """Degrees of freedom that the first estimate of an error must have."""
@@ -237,27 +237,12 @@ class _Graph:
         for number in numbers:
             key = [self.seed, zlib.crc32(port.encode()), self.batch, number]
             draws.append(_draw(port, z, call, np.random.default_rng(key)))
-        products = self._products(port, [draw.v for draw in draws])
+        probes = torch.stack([draw.v for draw in draws])
+        products = second_derivatives(self.gradients[port], z, probes)
         for draw, product in zip(draws, products, strict=True):
             for name, q, element in draw.read(product):
                 if name in sums:
                     sums[name].add(self.batch, q, element)
-
-    def _products(self, port: str, probes: list[Tensor]) -> Sequence[Tensor]:
-        gradient, z = self.gradients[port], self.ports[port]
-        if not gradient.requires_grad:  # linear: no curvature
-            return [torch.zeros_like(z) for _ in probes]
-        is_batched = len(probes) > 1
-        (found,) = torch.autograd.grad(
-            gradient,
-            z,
-            torch.stack(probes) if is_batched else probes[0],
-            retain_graph=True,
-            is_grads_batched=is_batched,
-            allow_unused=True,
-            materialize_grads=True,
-        )
-        return found.unbind() if is_batched else [found]
 
 
 @dataclass(frozen=True)

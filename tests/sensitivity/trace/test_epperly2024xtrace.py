@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hawq.sensitivity.trace.hutchinson1989 import hutchinson
 from hawq.sensitivity.trace.epperly2024xtrace import xtrace
+from hawq.sensitivity.trace.hutchinson1989 import hutchinson
 
 DIMENSION = 80
 
