@@ -250,6 +250,7 @@ def _plan(
     plain = settings.model_dump_json(context={"digest": digest.of_path})
     made_from = MadeFrom(
         settings=json.loads(plain),
+        files={p.name: digest.of_path(p) for p in settings.also_reads()},
         seed=flow.seed,
         inputs=outputs,
         code=digest.of_code(stage.module),
@@ -300,7 +301,8 @@ def _bring_up_to_date(
 
 def _why(job: _Job, manifest: Manifest | None) -> str:
     if manifest is None:
-        return "not run before"
+        is_old = job.folder.exists()
+        return "another version of hawq ran it" if is_old else "not run before"
     changes = job.made_from.changes(manifest.made_from)
     more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
     return ", ".join(changes[:3]) + more + " changed" if changes else "asked to"

@@ -16,6 +16,7 @@ from hawq.paths import atomic_file
 MANIFEST = "manifest.json"
 LOG = "log.txt"
 RECORD = "record.json"
+FORMAT = 1
 
 
 class MadeFrom(BaseModel):
@@ -24,6 +25,7 @@ class MadeFrom(BaseModel):
     Attributes:
         settings: The stage's table, defaults included; instead of a path, the digest
             of what is there.
+        files: What it reads besides, by file name → digest.
         seed: Of the flow.
         inputs: Earlier stage → digest of what it wrote.
         code: Module → digest of its source.
@@ -34,6 +36,7 @@ class MadeFrom(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     settings: dict[str, Any]
+    files: dict[str, str]
     seed: int
     inputs: dict[str, str]
     code: dict[str, str]
@@ -67,10 +70,15 @@ class MadeFrom(BaseModel):
         return named
 
 
+class _Format(BaseModel):
+    format: int = 0
+
+
 class Manifest(BaseModel):
     """What ``manifest.json`` holds.
 
     Attributes:
+        format: Of this class; raised when a field changes.
         stage: Its name.
         key: Digest of ``made_from``.
         made_from: What the result depends on.
@@ -83,6 +91,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    format: int = FORMAT
     stage: str
     key: str
     made_from: MadeFrom
@@ -125,7 +134,8 @@ def read(folder: Path) -> Manifest | None:
         folder: The stage's folder.
 
     Returns:
-        The manifest; None if there is no such folder.
+        The manifest; None if there is no such folder, or one of another format, which
+        another version of hawq wrote.
 
     Raises:
         StageError: if the folder has no manifest, or one that is damaged.
@@ -136,6 +146,8 @@ def read(folder: Path) -> Manifest | None:
     if not path.is_file():
         raise StageError(f"{path} is missing: the folder is half-written")
     try:
+        if _Format.model_validate_json(path.read_bytes()).format != FORMAT:
+            return None
         manifest = Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]

@@ -46,6 +46,14 @@ class StageSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def also_reads(self) -> tuple[Path, ...]:
+        """List files the stage reads that no setting names by path.
+
+        Returns:
+            Files or folders; a change in them runs the stage again.
+        """
+        return ()
+
     @field_validator("*", mode="after")
     @classmethod
     def _resolve_paths(cls, value: Any, info: ValidationInfo) -> Any:

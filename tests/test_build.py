@@ -126,6 +126,19 @@ def test_a_changed_file_runs_the_stage_that_reads_it(toy: Toy) -> None:
     assert record(toy.folder / "01-first")["value"] == 13
 
 
+def test_a_changed_file_that_no_setting_names_runs_the_stage(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = toy.path.with_name("table")
+    table.write_text("1")
+    monkeypatch.setenv("TOY_TABLE", str(table))
+    toy.run()
+    assert toy.run() == []
+    table.write_text("2")
+    assert toy.run() == ["first"]  # it writes the same bytes
+    assert "files.table changed" in [event.what for event in toy.events]
+
+
 def test_a_moved_file_does_not(toy: Toy) -> None:
     jets = toy.path.with_name("jets.bin")
     jets.write_bytes(bytes(10))

@@ -11,6 +11,7 @@ from hawq.manifest import MadeFrom, Manifest, artefacts, read, verify
 
 MADE_FROM = MadeFrom(
     settings={"epochs": 3, "rate": 0.001, "bits": [2, 3]},
+    files={"jets.h5": "2" * 64},
     seed=1,
     inputs={"data": "0" * 64},
     code={"hawq.model.stage": "1" * 64},
@@ -107,6 +108,11 @@ def test_a_manifest_without_a_key_it_should_have(folder: Path) -> None:
         read(folder)
 
 
+def test_a_manifest_of_another_version_is_as_good_as_none(folder: Path) -> None:
+    edit(folder, format=0, surplus=1)
+    assert read(folder) is None
+
+
 @pytest.mark.parametrize("field", ["key", "outputs"])
 def test_a_manifest_that_contradicts_itself(folder: Path, field: str) -> None:
     edit(folder, **{field: "f" * 64})
@@ -138,9 +144,9 @@ def test_changes_are_named_in_order() -> None:
 def test_every_part_is_in_the_key() -> None:
     parts = {"seed": 2} | {
         name: {"x": "y"}
-        for name in ("settings", "inputs", "code", "libraries", "tools")
+        for name in ("settings", "files", "inputs", "code", "libraries", "tools")
     }
     keys = {
         MADE_FROM.model_copy(update={name: part}).key for name, part in parts.items()
     }
-    assert len(keys | {MADE_FROM.key}) == 7
+    assert len(keys | {MADE_FROM.key}) == 8

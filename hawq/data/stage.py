@@ -58,6 +58,14 @@ class Settings(StageSettings):
         default=Variant.DEFAULT, description='Detector with source = "generate"'
     )
 
+    def also_reads(self) -> tuple[Path, ...]:
+        """List the embedded jets, if they are the source.
+
+        Returns:
+            The file, or nothing.
+        """
+        return (embedded_jets(),) if self.source == EMBEDDED else ()
+
 
 def run(context: StageContext) -> DataRecord:
     """Read or make the samples; write the three parts.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -18,6 +19,10 @@ class Settings(StageSettings):
     value: int = Field(1, ge=0)
     ratio: float = 0.5
     source: Path | None = None
+
+    def also_reads(self) -> tuple[Path, ...]:
+        name = os.environ.get("TOY_TABLE")
+        return (Path(name),) if name else ()
 
 
 def run(context: StageContext) -> ToyRecord:
