@@ -42,14 +42,18 @@ class Survey:
             Their own description of them.
 
         Raises:
-            InputError: if the network has no such site.
+            InputError: if the network has no such site, or none is asked for.
         """
         if wanted is None:
             return self.sites
         names = {site.name for site in wanted}
+        known = ", ".join(site.name for site in self.sites)
+        if not names:
+            raise InputError(
+                f"no site to measure: give None for all, or some of {known}"
+            )
         unknown = sorted(names - {site.name for site in self.sites})
         if unknown:
-            known = ", ".join(site.name for site in self.sites)
             raise InputError(
                 f"the network has no site {unknown[0]!r}: choose from {known}"
             )

@@ -91,6 +91,12 @@ def test_sites_are_selected_in_the_order_of_the_network():
     )
     with pytest.raises(InputError, match=message):
         found.select([unknown])
+    message = (
+        r"^no site to measure: give None for all, or some of input, 0\.weight, 1, "
+        r"2\.weight, 2\.bias$"
+    )
+    with pytest.raises(InputError, match=message):
+        found.select([])
 
 
 def test_a_reparametrised_layer_has_no_weight_site():
