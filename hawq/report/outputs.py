@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hawq.csim.record import LadderRecord
 from hawq.data.record import DataRecord
 from hawq.errors import DataError, StageError
+from hawq.fixed import MAX_WIDTH, FixedPoint, IntArray
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +50,12 @@ class Outputs:
     def firmware_logits(self) -> Floats:
         """The firmware's logits as real numbers: integers × ``2**-fraction``, exact."""
         return np.ldexp(self.integers.astype(np.float64), -self.fraction)
+
+    @property
+    def float_integers(self) -> IntArray:
+        """The float network's logits, rounded to the grid of the firmware's output."""
+        grid = FixedPoint(True, MAX_WIDTH, MAX_WIDTH - self.fraction)
+        return grid.quantize(self.float_logits)
 
     @property
     def is_flipped(self) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 THIN = "\u202f"
@@ -124,3 +125,29 @@ def signed(text: str) -> str:
     if text.startswith("-") and not text.strip("-0."):
         return text[1:]
     return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Write a table as plain text, the first column to the left, others to the right.
+
+    Args:
+        head: Column names.
+        rows: One cell a column, written by ``str``.
+
+    Returns:
+        One line a row.
+
+    >>> print(table(["class", "jets"], [["gluon", 40], ["top", 1200]]))
+    class  jets
+    gluon    40
+    top    1200
+    """
+    lines = [list(map(str, head)), *(list(map(str, row)) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

@@ -30,6 +30,14 @@ def test_a_negative_fraction_is_a_coarse_step() -> None:
     assert_array_equal(coarse.firmware_logits, [[12.0, 4.0]])
 
 
+def test_float_logits_on_the_firmwares_grid() -> None:
+    between = Outputs(
+        np.zeros((1, 2), int), 2, np.array([[0.375, -0.3]]), np.array([0]), CLASSES
+    )
+    # 1.5 goes to the even integer.
+    assert_array_equal(between.float_integers, [[2, -1]])
+
+
 def test_flips_and_differences() -> None:
     assert_array_equal(outputs().is_flipped, [False, True])
     assert_array_equal(outputs().differences, [[0.25, -0.25], [-0.5, 0.25]])

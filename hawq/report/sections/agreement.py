@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from hawq.records import Record
 from hawq.report import style
@@ -152,17 +154,23 @@ def draw(agreement: Agreement) -> Figure:
     left.set_xlabel("logit: firmware less float network")
     left.set_ylabel("jets a bin")
     left.legend(title="logit of", alignment="left", loc="upper left")
-    every = np.array(agreement.gap_all, dtype=float)
-    flipped = np.array(agreement.gap_flipped, dtype=float)
-    seen = every > 0
-    fraction = flipped[seen] / every[seen]
-    error = np.sqrt(fraction * (1 - fraction) / every[seen])
-    edges = np.array(agreement.gap_edges)
-    centres = ((edges[:-1] + edges[1:]) / 2)[seen]
-    right.errorbar(
-        centres, 100 * fraction, 100 * error, fmt="o", color=style.BLUE, markersize=3
-    )
-    right.set(xlim=(0, edges[-1]), ylim=(0, None))
+    _draw_flips(right, agreement)
+    right.set(xlim=(0, agreement.gap_edges[-1]), ylim=(0, None))
     right.set_xlabel("float network: first less second logit")
     right.set_ylabel("decisions that flip [%]")
     return figure
+
+
+def _draw_flips(axes: Axes, agreement: Agreement) -> None:
+    edges = np.array(agreement.gap_edges)
+    centres = (edges[:-1] + edges[1:]) / 2
+    for x, flipped, every in zip(
+        centres, agreement.gap_flipped, agreement.gap_all, strict=True
+    ):
+        if every:
+            found = binomtest(flipped, every)
+            y = flipped / every
+            low, high = found.proportion_ci(0.6827, "wilson")
+            # Rounding may put an end of the interval on the wrong side of y = 0 or 1.
+            bar = [[max(0, 100 * (y - low))], [max(0, 100 * (high - y))]]
+            axes.errorbar(x, 100 * y, bar, fmt="o", color=style.BLUE, markersize=3)

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hawq.errors import DataError, InputError
 from hawq.records import Record
 from hawq.report import style
+from hawq.report.spelling import grouped
 
 INPUT_RATE_HZ = 100e3
 """Jets a second that reach the classifier, unless the user says otherwise."""
@@ -202,46 +204,36 @@ def working_point(curve: TriggerCurve, rate_hz: float) -> WorkingPoint:
 
 
 @style.sheet()
-def draw(curve: TriggerCurve, point: WorkingPoint | None = None) -> Figure:
+def draw(
+    curve: TriggerCurve,
+    point: WorkingPoint | None = None,
+    reference: TriggerCurve | None = None,
+) -> Figure:
     """Draw efficiency and rate against the threshold.
 
     Args:
-        curve: The numbers.
+        curve: Of the firmware.
         point: A threshold to mark.
+        reference: Of the float network, drawn dashed.
 
     Returns:
         The figure.
     """
     figure = style.canvas(7.6, 5.2)
     upper, lower = figure.subplots(2, 1, sharex=True)
-    x = np.array(curve.thresholds)
-    efficiency, efficiency_error, rate, rate_error = (
-        np.array(values)
-        for values in (
-            curve.efficiency,
-            curve.efficiency_error,
-            curve.rate_hz,
-            curve.rate_error_hz,
-        )
-    )
     colour = style.class_colour(curve.signal, 0)
-    band = {"alpha": 0.25, "linewidth": 0}
-    upper.step(x, efficiency, where="mid", color=colour)
-    upper.fill_between(
-        x,
-        efficiency - efficiency_error,
-        efficiency + efficiency_error,
-        color=colour,
-        **band,
-    )
+    _draw_band(upper, curve, "efficiency", "efficiency_error", colour)
+    _draw_band(lower, curve, "rate_hz", "rate_error_hz", style.INK)
+    if reference is not None:
+        x = reference.thresholds
+        rate = [value if value > 0 else np.nan for value in reference.rate_hz]
+        upper.plot(x, reference.efficiency, "--", color=colour, label="float network")
+        lower.plot(x, rate, "--", color=style.GREY, label="float network")
+        upper.legend(loc="lower left")
+        lower.legend(loc="lower left")
     upper.set(ylim=(0, 1.05))
-    upper.set_ylabel(f"efficiency for {style.class_title(curve.signal)} jets")
-    seen = rate > 0
-    lower.step(x[seen], rate[seen], where="mid", color=style.INK)
-    low = np.maximum((rate - rate_error)[seen], rate[seen].min(initial=1.0) / 3)
-    high = (rate + rate_error)[seen]
-    lower.fill_between(x[seen], low, high, color=style.INK, **band)
-    lower.set(yscale="log")
+    upper.set_ylabel(f"efficiency, {style.class_title(curve.signal)} jets")
+    lower.set(yscale="log", xlim=_interesting(curve))
     lower.set_ylabel("background rate [Hz]")
     lower.set_xlabel(
         f"threshold on the integer margin  [units of $2^{{-{curve.fraction}}}$]"
@@ -252,12 +244,35 @@ def draw(curve: TriggerCurve, point: WorkingPoint | None = None) -> Figure:
     )
     lower.set_title(f"{curve.input_rate_hz / 1e3:g} kHz of jets: {mixture}")
     if point is not None:
-        for axes in (upper, lower):
-            axes.axvline(point.threshold, color=style.GREY, linestyle=":", linewidth=1)
-        upper.annotate(
-            f" threshold {point.threshold}: {100 * point.efficiency:.1f} % "
-            f"at {point.rate_hz / 1e3:.3g} kHz",
-            (point.threshold, 0.96),
-            va="top",
-        )
+        _mark(upper, lower, point)
     return figure
+
+
+def _interesting(curve: TriggerCurve) -> tuple[float, float]:
+    # Leave out the long stretch of thresholds that keep nearly all background.
+    x, rate = np.array(curve.thresholds), np.array(curve.rate_hz)
+    start = x[rate >= 0.95 * rate[0]].max()
+    margin = max(1.0, 0.02 * float(x[-1] - start))
+    return float(start) - margin, float(x[-1]) + margin
+
+
+def _draw_band(
+    axes: Axes, curve: TriggerCurve, what: str, errors: str, colour: str
+) -> None:
+    x, y = np.array(curve.thresholds), np.array(getattr(curve, what))
+    error = np.array(getattr(curve, errors))
+    seen = y > 0
+    low = np.maximum(y - error, y[seen].min(initial=y.max()) / 3)[seen]
+    axes.plot(x[seen], y[seen], color=colour, label="firmware")
+    axes.fill_between(
+        x[seen], low, (y + error)[seen], color=colour, alpha=0.25, linewidth=0
+    )
+
+
+def _mark(upper: Axes, lower: Axes, point: WorkingPoint) -> None:
+    for axes in (upper, lower):
+        axes.axvline(point.threshold, color=style.GREY, linestyle=":", linewidth=1)
+    upper.set_title(
+        f"threshold {grouped(point.threshold)} keeps {100 * point.efficiency:.1f} % "
+        f"at {point.rate_hz / 1e3:.3g} kHz"
+    )

@@ -111,4 +111,4 @@ def test_the_figure_states_rate_and_mixture() -> None:
     upper, lower = trigger.draw(curve, trigger.working_point(curve, 3e4)).axes
     assert lower.get_title("left") == "100 kHz of jets: 50 % gluon + 50 % light quark"
     assert lower.get_ylabel() == "background rate [Hz]"
-    assert upper.get_ylabel() == "efficiency for top jets"
+    assert upper.get_ylabel() == "efficiency, top jets"
