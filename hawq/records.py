@@ -8,6 +8,7 @@ sample, averaged over samples).
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -74,7 +75,7 @@ class Site(Record):
     @property
     def elements(self) -> int:
         """The number of elements (one sample's, for activations)."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 class SiteSensitivity(Record):

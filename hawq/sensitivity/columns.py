@@ -41,7 +41,7 @@ class Curvature:
     """
 
     trace: list[Tensor] = field(default_factory=list)
-    element: Tensor | None = None
+    element: Tensor = field(default_factory=lambda: torch.zeros(()))
 
     def add(self, trace: Tensor, element: Tensor) -> None:
         """Add a batch.
@@ -50,10 +50,9 @@ class Curvature:
             trace: Shape (samples,).
             element: Shape of the site, summed over samples.
         """
+        first = not self.trace
         self.trace.append(trace)
-        self.element = (
-            element if self.element is None else element + self.element.double()
-        )
+        self.element = element if first else element + self.element.double()
 
 
 def accumulate(
@@ -108,27 +107,37 @@ def summarise(
     """
     traces = torch.stack([torch.cat(found[site.name].trace) for site in sites]).double()
     samples = traces.shape[1]
-    variances, means = torch.var_mean(traces, dim=1)
+    means = traces.mean(1)
+    away = torch.linalg.vector_norm(traces - means[:, None], dim=1)
+    variances = away.square() / (samples - 1)
+    diagonals = _diagonals([found[site.name].element for site in sites], samples)
     records = []
-    for site, mean, variance in zip(
-        sites, means.tolist(), variances.tolist(), strict=True
+    for site, mean, variance, diagonal in zip(
+        sites, means.tolist(), variances.tolist(), diagonals, strict=True
     ):
         size = site.elements
         probe = (probe_errors or {}).get(site.name, 0.0)
         sampling = math.sqrt(max(variance / samples - probe**2, 0.0))
-        element = found[site.name].element
-        diagonal = None if element is None else element.double().cpu().numpy() / samples
         records.append(
             SiteSensitivity(
                 site=site,
                 score=mean / size,
                 probe_error=probe / size,
                 sample_error=sampling / size,
-                channel=None if diagonal is None else _channel_means(diagonal),
+                channel=_channel_means(diagonal),
                 element=diagonal,
             )
         )
     return tuple(records)
+
+
+def _diagonals(elements: Sequence[Tensor], samples: int) -> list[NDArray[np.float64]]:
+    # All at once: sites are many and small.
+    flat = torch.cat([element.flatten() for element in elements])
+    means = flat.double().cpu().numpy() / samples
+    ends = np.cumsum([element.numel() for element in elements])
+    parts = zip(np.split(means, ends[:-1]), elements, strict=True)
+    return [part.reshape(element.shape) for part, element in parts]
 
 
 def _channel_means(diagonal: NDArray[np.float64]) -> NDArray[np.float64]:

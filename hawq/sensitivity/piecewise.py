@@ -8,10 +8,10 @@ counts as curved.
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Sequence
 from typing import Any
-
-from torch import Tensor
 
 from hawq.sensitivity.tape import Tape
 
@@ -46,11 +46,35 @@ _BATCH_NORM = frozenset({"NativeBatchNorm", "CudnnBatchNorm"})
 _PARAMETER = "torch::autograd::AccumulateGrad"
 
 
-def piecewise_linear_ports(tape: Tape) -> frozenset[str]:
+def operations(tape: Tape) -> list[Any]:
+    """Walk the autograd graph of the outputs.
+
+    Args:
+        tape: A forward pass.
+
+    Returns:
+        Its nodes, every one after those it depends on.
+    """
+    order: list[Any] = []
+    seen: set[Any] = {None}
+    stack: list[tuple[Any, bool]] = [(tape.outputs.grad_fn, False)]
+    while stack:
+        node, is_expanded = stack.pop()
+        if is_expanded:
+            order.append(node)
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack.extend((child, False) for child, _ in node.next_functions)
+    return order
+
+
+def piecewise_linear_ports(tape: Tape, order: Sequence[Any]) -> frozenset[str]:
     """Find the ports in which the outputs are piecewise linear.
 
     Args:
         tape: A forward pass; the graph of another batch may differ.
+        order: Its ``operations``.
 
     Returns:
         Names of ports.
@@ -61,7 +85,7 @@ def piecewise_linear_ports(tape: Tape) -> frozenset[str]:
         port_of[tensor.grad_fn] = port_of.get(tensor.grad_fn, 0) | bits[name]
     reached: dict[Any, int] = {}  # ports that an operation depends on
     curved: dict[Any, int] = {}  # those it is not piecewise linear in
-    for node in _topological(tape.outputs):
+    for node in order:
         operands = [child for child, _ in node.next_functions]
         below = [reached.get(child, 0) for child in operands]  # None: a constant
         bent_below = _union([curved.get(child, 0) for child in operands])
@@ -71,17 +95,17 @@ def piecewise_linear_ports(tape: Tape) -> frozenset[str]:
     return frozenset(name for name, bit in bits.items() if not bent & bit)
 
 
-def parameter_uses(tape: Tape) -> dict[int, int]:
+def parameter_uses(order: Sequence[Any]) -> dict[int, int]:
     """Count the operations that take each parameter.
 
     Args:
-        tape: A forward pass.
+        order: The ``operations`` of a forward pass.
 
     Returns:
         ``id`` of the parameter → operations in the graph that take it.
     """
     uses: dict[int, int] = {}
-    for node in _topological(tape.outputs):
+    for node in order:
         for child, _ in node.next_functions:
             if child is not None and child.name() == _PARAMETER:
                 key = id(child.variable)
@@ -91,8 +115,7 @@ def parameter_uses(tape: Tape) -> dict[int, int]:
 
 def _curved(node: Any, below: list[int]) -> int:
     # Ports that this operation alone is not piecewise linear in.
-    name = re.sub(r"(Backward\d*)+$", "", node.name())
-    everything = _union(below)
+    name = _operation(node.name())
     if name in _LINEAR or name in _PIECEWISE or name == _PARAMETER:
         return 0
     if name in _BILINEAR:
@@ -101,7 +124,12 @@ def _curved(node: Any, below: list[int]) -> int:
         return _union(below[1:])
     if name in _BATCH_NORM and not getattr(node, "_saved_training", True):
         return _shared(below)
-    return everything
+    return _union(below)
+
+
+@functools.cache
+def _operation(node_name: str) -> str:
+    return re.sub(r"(Backward\d*)+$", "", node_name)
 
 
 def _union(sets: list[int]) -> int:
@@ -118,21 +146,3 @@ def _shared(sets: list[int]) -> int:
         twice |= seen & ports
         seen |= ports
     return twice
-
-
-def _topological(outputs: Tensor) -> list[Any]:
-    # Every node after the nodes it depends on.
-    order: list[Any] = []
-    done: set[Any] = set()
-    stack = [(outputs.grad_fn, False)]
-    while stack:
-        node, is_expanded = stack.pop()
-        if node is None or (node in done and not is_expanded):
-            continue
-        if is_expanded:
-            order.append(node)
-            continue
-        done.add(node)
-        stack.append((node, True))
-        stack.extend((child, False) for child, _ in node.next_functions)
-    return order

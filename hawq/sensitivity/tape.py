@@ -116,18 +116,19 @@ def evaluating(model: nn.Module) -> Iterator[None]:
                 f"batch norm {name!r} keeps no running statistics, so the loss has no "
                 "evaluation mode: build it with track_running_stats=True"
             )
-    training = {module: module.training for module in model.modules()}
+    training = [module for module in model.modules() if module.training]
     frozen = [p for p in model.parameters() if not p.requires_grad]
     try:
-        model.eval()
+        if training:
+            model.eval()
         for parameter in frozen:
             parameter.requires_grad_(parameter.is_floating_point())
         # Fused attention kernels have no second derivative.
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
-        for module, flag in training.items():
-            module.training = flag
+        for module in training:
+            module.training = True
         for parameter in frozen:
             parameter.requires_grad_(False)
 

@@ -2,14 +2,19 @@ import pytest
 import torch
 from torch import nn
 
-from hawq.sensitivity.piecewise import parameter_uses, piecewise_linear_ports
+from hawq.sensitivity.piecewise import (
+    operations,
+    parameter_uses,
+    piecewise_linear_ports,
+)
 from hawq.sensitivity.tape import evaluating, record
 
 
 def _linear_ports(model, *shape):
     x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
     with evaluating(model):
-        return piecewise_linear_ports(record(model, x))
+        tape = record(model, x)
+        return piecewise_linear_ports(tape, operations(tape))
 
 
 def test_everything_before_a_smooth_activation_is_curved():
@@ -126,7 +131,7 @@ def test_uses_of_shared_parameters_are_counted():
 
     model = Forward(twice)
     with evaluating(model):
-        uses = parameter_uses(record(model, torch.ones(2, 3)))
+        uses = parameter_uses(operations(record(model, torch.ones(2, 3))))
     assert uses[id(model.a.weight)] == 2
     assert uses[id(model.a.bias)] == 2
     assert uses[id(model.b.weight)] == 2

@@ -194,8 +194,7 @@ def _merge(curvature: Curvature, probed: Probed, probes: int) -> None:
     for batch, first in probed.first.items():
         curvature.trace[batch] = curvature.trace[batch].double() + first / probes
     assert probed.element is not None
-    known = 0 if curvature.element is None else curvature.element.double()
-    curvature.element = probed.element / probes + known
+    curvature.element = curvature.element.double() + probed.element / probes
 
 
 @dataclass(frozen=True)
