@@ -1,11 +1,11 @@
 """Mixed precision against uniform bits and against the reversed order of sensitivity.
 
-    python benchmarks/mixed_precision.py --budgets 350000 50000 --seeds 1 2 3
+    python benchmarks/mixed_precision.py --budgets 350000 150000 --seeds 1 2 3
 
 Each seed draws its own split and float network. Under each budget of bit operations
 three allocations are trained alike: by the integer programme, uniform, and by the
 programme with the order of the sensitivities reversed. Accuracies are on the test
-split; the error of a difference counts only the jets on which the two networks disagree.
+split; the error of a difference counts only the jets on which the two networks differ.
 """
 
 from __future__ import annotations

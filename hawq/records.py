@@ -57,8 +57,8 @@ class Site(Record):
     """A place in a network whose number format can be chosen.
 
     Attributes:
-        name: ``layer.weight``, ``layer.bias``, or for activations the name of the module
-            whose *output* it is; the network's input is ``input``.
+        name: ``layer.weight``, ``layer.bias``, or for activations the name of the
+            module whose *output* it is; the network's input is ``input``.
         kind: Weight, bias or activation.
         layer: The layer that owns the parameter, or the module whose output it is.
         shape: Of the parameter, or of one sample's activation.
@@ -198,7 +198,7 @@ class Choice(Record):
 
 
 class ParetoPoint(Record):
-    """One solution of the sweep: a budget, what was spent, what it is predicted to cost.
+    """One solution of the sweep: a budget, what it spends, what it should cost.
 
     Attributes:
         budget: The limit, in the unit of the swept cost.

@@ -117,7 +117,8 @@ def test_flipped_weight_bit_is_found(
         MismatchError,
         match=r"^HLS C-simulation \(Vitis\) differs from golden integer graph at "
         r"tensor 'fc1', sample 0 of 'samples', element \[0\]: expected the integer "
-        r"-?\d+ \(fixed<\d+,\d+,TRN,WRAP,0>\), got -?\d+ \(fixed<\d+,\d+,TRN,WRAP,0>\); "
+        r"-?\d+ \(fixed<\d+,\d+,TRN,WRAP,0>\), got -?\d+ \(fixed<\d+,\d+,TRN,WRAP,"
+        r"0>\); "
         r"\d+ integers differ in all$",
     ):
         check(folder, graph, inputs)
