@@ -20,10 +20,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import torch
 from torch import nn
 
+from hawq import digest
 from hawq.data import stage as data_stage
 from hawq.data.columns import CLASSES, FEATURES
 from hawq.data.compare import AffineMap, Agreement, compare, match
@@ -76,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--real", type=Path, required=True)
     parser.add_argument("--reference", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     options = parser.parse_args()
     real, reference, jets = (
         read_dataset(path, FEATURES, CLASSES)
@@ -207,7 +209,7 @@ def accuracy_section(
             f"{metrics.auc[c]:.4f} ± {metrics.auc_error[c]:.4f}" for c in real.classes
         )
         rejections = (
-            f"{r.value:.1f} ± {r.error:.1f}" if r.value else f"> {r.background}"
+            f"{r.value:.1f} ± {r.error:.1f}" if r.value else f"none of {r.background}"
             for r in metrics.rejection.values()
         )
         lines.append(f"| {name} | AUC | " + " | ".join(areas) + " |")
@@ -274,6 +276,21 @@ def write_between_markers(path: Path, text: str) -> None:
         temporary.write_text(pattern.sub(lambda _: new, old))
 
 
+def embedded_attributes(path: Path) -> dict[str, Any]:
+    """Give the file's digest, and the command and versions that made it."""
+    with h5py.File(path) as file:
+        attributes = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in file.attrs.items()
+        }
+    return {
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "sha256": digest.of_file(path),
+        **attributes,
+    }
+
+
 def write_card(
     data: DataRecord,
     records: list[ModelRecord],
@@ -304,6 +321,7 @@ def write_card(
             "validation": data.validation.samples,
             "test": data.test.samples,
         },
+        "data.made": embedded_attributes(data_stage.embedded_jets()),
         "standardisation": {"mean": list(first.mean), "std": list(first.std)},
         "metrics": {
             "seeds": [record.seed for record in records],

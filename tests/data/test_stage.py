@@ -1,5 +1,6 @@
 """The data stage: from a source to three files and their record."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from hawq import digest
 from hawq.data import stage
 from hawq.data.columns import CLASSES, FEATURES
 from hawq.data.dataset import Dataset
+from hawq.data.readers import read_dataset
 from hawq.data.record import DataRecord
 from hawq.data.stage import Settings, embedded_jets, run
 from hawq.errors import DataError
@@ -126,11 +129,15 @@ def test_generated_jets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert record.train.samples == 105
 
 
-def test_embedded_is_the_shipped_file() -> None:
-    assert Settings().source == embedded_jets()
-    assert Settings(source="embedded").source == embedded_jets()
+def test_sources_by_name_and_by_path() -> None:
+    assert Settings().source == "embedded"
     assert Settings(source="generate").source == "generate"
     assert Settings(source="my/jets.h5").source == Path("my/jets.h5")
+
+
+def test_the_digest_covers_the_embedded_jets_only_when_they_are_read() -> None:
+    assert Settings().also_reads() == (embedded_jets(),)
+    assert Settings(source="generate").also_reads() == ()
 
 
 def test_embedded_jets(tmp_path: Path) -> None:
@@ -143,6 +150,19 @@ def test_embedded_jets(tmp_path: Path) -> None:
         for part in (record.train, record.validation, record.test)
     ])
     assert counts.sum(axis=0).min() >= 14_000
+
+
+def test_card_describes_the_embedded_jets() -> None:
+    if not embedded_jets().is_file():
+        pytest.skip(f"{embedded_jets()} is not there")
+    card = tomllib.loads((embedded_jets().parent / "card.toml").read_text())
+    made = card["data"]["made"]
+    dataset = read_dataset(embedded_jets(), FEATURES, CLASSES)
+    assert made["sha256"] == digest.of_file(embedded_jets())
+    assert made["bytes"] == embedded_jets().stat().st_size < 4e6
+    assert card["data"]["digest"] == dataset.digest
+    assert dataset.counts == dict.fromkeys(CLASSES, made["jets_per_class"])
+    assert (tuple(card["features"]), tuple(card["classes"])) == (FEATURES, CLASSES)
 
 
 def test_bad_source_is_named(tmp_path: Path) -> None:
