@@ -112,7 +112,7 @@ def reject(
     Returns:
         The rejection and its error.
     """
-    false_rate, true_rate, _ = roc_curve(is_signal, scores, drop_intermediate=False)
+    false_rate, true_rate, _ = roc_curve(is_signal, scores)
     signal, background = int(is_signal.sum()), int((~is_signal).sum())
     spread = np.sqrt(signal_efficiency * (1 - signal_efficiency) / signal)
     efficiencies = signal_efficiency + spread * np.array([-1, 0, 1])

@@ -114,6 +114,7 @@ CANNOT = (
         nn.Sequential(nn.ReLU(), nn.BatchNorm1d(3), nn.ReLU()),
         nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 3, padding=1)),
         nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 3, padding="same")),
+        nn.Sequential(nn.ReLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3, groups=2)),
     ],
 )
 def test_stranded_batch_norm_is_named(network: nn.Module) -> None:

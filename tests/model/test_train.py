@@ -74,6 +74,20 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
         assert torch.equal(resumed.state_dict()[name], value), name
 
 
+def test_best_weights_from_before_a_kill_are_kept(tmp_path: Path) -> None:
+    sample = _sample(300, 1)
+    flipped = Sample(sample.x, 2 - sample.y)
+    whole, resumed = _network(), _network()
+    history, best = train(whole, sample, flipped, PLAN, seed=3)
+    assert best < 3
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(Killed):
+        train(_network(), sample, flipped, PLAN, 3, checkpoint, _kill_after(3))
+    assert train(resumed, sample, flipped, PLAN, 3, checkpoint) == (history, best)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
 def test_seed_decides_everything() -> None:
     sample, validation = _sample(300, 1), _sample(100, 2)
     first, again, other = (
