@@ -17,10 +17,9 @@ import numpy as np
 
 from hawq.data import pythia
 from hawq.data.columns import CLASSES
-from hawq.data.detector import DETECTORS
 from hawq.data.features import SELECTION, measure
 from hawq.data.generate import generate_jets
-from hawq.data.variant import Variant
+from hawq.data.variant import DETECTORS, Variant
 
 
 def main() -> None:
