@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hawq.data.compiled import compiled
+from hawq.data.ordering import stable_order
 
 _TINY: Final = 1e-300
 _WHOLE_JET: Final = 1000.0
@@ -128,10 +129,11 @@ def _start(particles: NDArray[np.float64], radius2: float, power: int) -> Nodes:
         np.full(2 * count, -1, np.int64),
         np.full(2 * count, radius2),
     )
-    nodes.momenta[:count] = particles
     for i in range(count):
+        for axis in range(4):
+            nodes.momenta[i, axis] = particles[i, axis]
         _describe(nodes, i, power)
-    order = np.argsort(nodes.y[:count], kind="mergesort")
+    order = stable_order(nodes.y[:count])
     radius = math.sqrt(radius2)
     for place in range(count):
         i = order[place]
@@ -250,7 +252,8 @@ def cluster(
             continue  # beyond R of all others: nobody's neighbour
         new = made
         made += 1
-        nodes.momenta[new] = nodes.momenta[i] + nodes.momenta[j]
+        for axis in range(4):
+            nodes.momenta[new, axis] = nodes.momenta[i, axis] + nodes.momenta[j, axis]
         nodes.parents[new, 0] = i
         nodes.parents[new, 1] = j
         _describe(nodes, new, power)
@@ -279,21 +282,19 @@ def constituents(
         Their indices, ascending.
     """
     stack = np.empty(2 * particles, np.int64)
-    found = np.empty(particles, np.int64)
+    is_in = np.zeros(particles, np.bool_)
     stack[0] = node
     depth = 1
-    count = 0
     while depth > 0:
         depth -= 1
         top = stack[depth]
         if parents[top, 0] < 0:
-            found[count] = top
-            count += 1
+            is_in[top] = True
         else:
             stack[depth] = parents[top, 0]
             stack[depth + 1] = parents[top, 1]
             depth += 2
-    return np.sort(found[:count])
+    return np.flatnonzero(is_in)
 
 
 @compiled
@@ -311,7 +312,7 @@ def groom(jet: NDArray[np.float64], z_cut: float) -> NDArray[np.int64]:
         Indices of the constituents kept, ascending; empty if no merge passes.
     """
     momenta, parents, _, node = cluster(jet, _WHOLE_JET, 0, False)
-    while parents[node, 0] >= 0:
+    while node >= 0 and parents[node, 0] >= 0:
         first, second = parents[node, 0], parents[node, 1]
         pt1 = math.hypot(momenta[first, 0], momenta[first, 1])
         pt2 = math.hypot(momenta[second, 0], momenta[second, 1])

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hawq.data.compiled import compiled
+from hawq.data.ordering import stable_order
 from hawq.data.variant import Detector
 
 _SMALLEST_FACTOR: Final = 1e-10
@@ -83,7 +84,7 @@ def fill_cells(
     for i in range(count):
         row, column = math.floor(eta[i] / side), math.floor((phi[i] + math.pi) / side)
         key[i] = row * _COLUMNS + column
-    order = np.argsort(key, kind="mergesort")
+    order = stable_order(key)
     found = np.zeros((count, 4))
     cells = 0
     for position in range(count):
@@ -170,7 +171,8 @@ def detect(
         if kind == Kind.LEPTON or (
             kind == Kind.CHARGED_HADRON and pt <= detector.track_pt_max
         ):
-            tracks[kept] = momenta[i]
+            for axis in range(4):
+                tracks[kept, axis] = momenta[i, axis]
             kept += 1
             continue
         eta = math.asinh(momenta[i, 2] / pt) if pt > 0.0 else math.inf

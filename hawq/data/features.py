@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hawq.data.clustering import cluster, constituents, delta_phi, groom, rapidity
+from hawq.data.columns import FEATURES
 from hawq.data.compiled import compiled
 from hawq.data.detector import detect
 from hawq.data.substructure import substructure
@@ -71,7 +72,6 @@ def _is_matched(
     return False
 
 
-@compiled
 def measure(
     events: Events,
     detector: Detector,
@@ -89,30 +89,45 @@ def measure(
     Returns:
         Shape (jets, 16), at most one jet an event, in the order of the events.
     """
-    count = events.offsets.size - 1
-    found = np.empty((count, 16))
-    jets = 0
-    for event in range(count):
-        start, stop = events.offsets[event], events.offsets[event + 1]
-        stable = np.flatnonzero(events.is_stable[start:stop]) + start
+    found = [np.empty((0, len(FEATURES)))]
+    for event, partons in enumerate(events.partons):
+        entries = slice(*events.offsets[event : event + 2])
+        is_stable = events.is_stable[entries]
         seen = detect(
-            events.pdg_id[stable], events.momenta[stable], detector, generator
+            events.pdg_id[entries][is_stable],
+            events.momenta[entries][is_stable],
+            detector,
+            generator,
         )
-        nodes, parents, _, leading = cluster(seen, selection.radius, -1, True)
-        if leading < 0:
-            continue
-        momentum = nodes[leading]
-        pt = math.hypot(momentum[0], momentum[1])
-        if not selection.pt_min < pt < selection.pt_max:
-            continue
-        if not _is_matched(momentum, events.partons[event], selection.parton_distance):
-            continue
-        jet = seen[constituents(leading, parents, seen.shape[0])]
-        if jet.shape[0] < selection.constituents_min:
-            continue
+        jet = leading_jet(seen, partons, selection)
         kept = groom(jet, selection.z_cut)
-        if kept.size < 2:
-            continue
-        found[jets] = substructure(jet, jet[kept])
-        jets += 1
-    return found[:jets]
+        if kept.size >= 2:
+            found.append(substructure(jet, jet[kept])[None])
+    return np.concatenate(found)
+
+
+def leading_jet(
+    particles: NDArray[np.float64], partons: NDArray[np.float64], selection: Selection
+) -> NDArray[np.float64]:
+    """Find the constituents of the leading jet, if it passes the selection.
+
+    Args:
+        particles: px, py, pz, E in GeV, shape (particles, 4).
+        partons: Of the hard process, shape (partons, 4).
+        selection: Which leading jets are kept.
+
+    Returns:
+        px, py, pz, E in GeV, shape (constituents, 4); no rows if it does not pass.
+    """
+    nothing = np.empty((0, 4))
+    found = cluster(particles, selection.radius, -1, True)
+    if found.leading < 0:
+        return nothing
+    momentum = found.momenta[found.leading]
+    pt = math.hypot(momentum[0], momentum[1])
+    if not selection.pt_min < pt < selection.pt_max:
+        return nothing
+    if not _is_matched(momentum, partons, selection.parton_distance):
+        return nothing
+    inside = constituents(found.leading, found.parents, len(particles))
+    return particles[inside] if inside.size >= selection.constituents_min else nothing

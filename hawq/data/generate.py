@@ -44,6 +44,7 @@ _RECIPE: Final = (
     "detector",
     "features",
     "generate",
+    "ordering",
     "pythia",
     "substructure",
     "variant",

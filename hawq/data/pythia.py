@@ -81,15 +81,21 @@ def load_pythia() -> Any:
     return pythia8mc
 
 
-def _start(settings: tuple[str, ...], seed: int) -> Any:
-    """Make and initialise a Pythia with these settings."""
+def start(settings: tuple[str, ...], seed: int) -> Any:
+    """Make and initialise a Pythia.
+
+    Args:
+        settings: Lines such as ``HARD`` and ``SHOWER``.
+        seed: 1 … 900,000,000.
+
+    Returns:
+        A ``pythia8mc.Pythia``.
+
+    Raises:
+        ToolError: if Pythia is missing, knows no such setting or does not start.
+    """
     pythia = load_pythia().Pythia("", False)
-    for line in (
-        *_SILENT,
-        *settings,
-        "Random:setSeed = on",
-        f"Random:seed = {seed}",
-    ):
+    for line in (*_SILENT, *settings, "Random:setSeed = on", f"Random:seed = {seed}"):
         if not pythia.readString(line):
             raise ToolError(f"Pythia does not know the setting {line!r}")
     if not pythia.init():
@@ -129,7 +135,7 @@ def write_hard_events(path: Path, jet_class: str, events: int, seed: int) -> Non
     Raises:
         ToolError: if Pythia fails.
     """
-    pythia = _start((*HARD, *PROCESSES[jet_class]), seed)
+    pythia = start((*HARD, *PROCESSES[jet_class]), seed)
     with path.open("w") as file:
         # Two 6.5 TeV protons; unweighted events of one process.
         file.write(
@@ -154,7 +160,7 @@ def shower(path: Path, seed: int) -> Iterator[Events]:
         Batches of events, until the file ends. The few that Pythia gives up on are
         left out.
     """
-    pythia = _start((*SHOWER, f"Beams:LHEF = {path}"), seed)
+    pythia = start((*SHOWER, f"Beams:LHEF = {path}"), seed)
     while len(batch := pythia.nextBatch(_BATCH, "skip")) > 0:
         yield _flatten(batch)
 

@@ -94,12 +94,17 @@ def substructure(
         Shape (16,), in the order of ``hawq.data.columns.FEATURES``.
     """
     e = correlators(groomed)
-    energy = jet[:, 3].sum()
+    energy = 0.0
+    for i in range(jet.shape[0]):
+        energy += jet[i, 3]
     zlogz = 0.0
     for i in range(jet.shape[0]):
         z = jet[i, 3] / energy
         zlogz += z * math.log(z)
-    total = groomed.sum(axis=0)
+    total = np.zeros(4)
+    for i in range(groomed.shape[0]):
+        for axis in range(4):
+            total[axis] += groomed[i, axis]
     mass2 = total[3] ** 2 - total[0] ** 2 - total[1] ** 2 - total[2] ** 2
     d2_b1 = e[3] / e[1] ** 3
     return np.array([
