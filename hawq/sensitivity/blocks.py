@@ -25,6 +25,9 @@ from hawq.sensitivity.trace.estimate import Floats
 _GROUPS = 32
 """Groups of samples whose spread gives the error from the finite sample."""
 
+_CHUNK_ELEMENTS = 1 << 20
+"""Numbers held at once while vectors are multiplied: they stay in the cache."""
+
 
 class Block(Protocol):
     """A symmetric matrix that is a mean over samples."""
@@ -78,17 +81,11 @@ class GaussNewtonBlock:
         """
         total = np.zeros_like(vectors)
         for columns, a in self._parts:
-            v = torch.from_numpy(vectors).to(columns)
-            for row, vector in enumerate(v):
-                back = torch.einsum(
-                    "cn,cn...->n...", _along(columns, a, vector), columns
-                )
-                h = (
-                    back.sum(0)
-                    if a is None
-                    else torch.einsum("ngop,ngkp->gok", back, a)
-                )
-                total[row] += h.flatten().double().cpu().numpy()
+            step = max(1, _CHUNK_ELEMENTS // columns[0].numel())
+            for start in range(0, len(vectors), step):
+                some = slice(start, start + step)
+                v = torch.from_numpy(vectors[some]).to(columns)
+                total[some] += _multiplied(columns, a, v).double().cpu().numpy()
         return total / self._samples
 
     def sample_error(self, vectors: Floats) -> float:
@@ -103,8 +100,8 @@ class GaussNewtonBlock:
         parts = []
         for columns, a in self._parts:
             v = torch.from_numpy(vectors).to(columns)
-            squares = [_along(columns, a, vector).square().sum(0) for vector in v]
-            parts.append(torch.stack(squares).double().mean(0))
+            squares = _along(columns, a, v).square().sum(1)
+            parts.append(squares.double().mean(0))
         each = torch.cat(parts)
         return float(each.std() / math.sqrt(len(each)))
 
@@ -221,10 +218,22 @@ def _arranged(
     return z, patches(call)
 
 
-def _along(columns: Tensor, a: Tensor | None, vector: Tensor) -> Tensor:
-    # g_c · v, shape (columns, samples)
+def _multiplied(columns: Tensor, a: Tensor | None, v: Tensor) -> Tensor:
+    # Σ_nc g_c (g_c · v) of each row v
+    along = _along(columns, a, v)
     if a is None:
-        return columns @ vector
+        return along.flatten(1) @ columns.transpose(0, 1).flatten(0, 1)
+    back = torch.einsum("vnc,cngop->vngop", along, columns)
+    return torch.einsum("vngop,ngkp->vgok", back, a).flatten(1)
+
+
+def _along(columns: Tensor, a: Tensor | None, v: Tensor) -> Tensor:
+    # g_c · v of each row v, shape (vectors, samples, columns)
+    if a is None:
+        return (v @ columns.transpose(0, 1).flatten(0, 1).T).unflatten(
+            1, (columns.shape[1], columns.shape[0])
+        )
     _, _, groups, channels, _ = columns.shape
-    z = vector.reshape(1, groups, channels, a.shape[2]) @ a
-    return torch.einsum("cngop,ngop->cn", columns, z)
+    w = v.reshape(len(v), groups, channels, a.shape[2])
+    z = torch.einsum("vgok,ngkp->vngop", w, a)
+    return torch.einsum("cngop,vngop->vnc", columns, z)
