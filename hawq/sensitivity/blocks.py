@@ -100,7 +100,7 @@ class GaussNewtonBlock:
         parts = []
         for columns, a in self._parts:
             v = torch.from_numpy(vectors).to(columns)
-            squares = _along(columns, a, v).square().sum(1)
+            squares = _along(columns, a, v).square().sum(2)
             parts.append(squares.double().mean(0))
         each = torch.cat(parts)
         return float(each.std() / math.sqrt(len(each)))
@@ -208,32 +208,31 @@ class _Gradient:
 def _arranged(
     tape: Tape, site: Site, port: str, columns: Tensor
 ) -> tuple[Tensor, Tensor | None]:
-    # Columns by sample, and the patches that turn them into gradients by the weights.
+    # Columns, samples first, and the patches that turn them into gradients by weights.
     if site.kind is SiteKind.ACTIVATION:
-        return columns.flatten(2), None
+        return columns.transpose(0, 1).flatten(2).contiguous(), None
     call = tape.layers()[site.layer][0]
-    z = torch.stack([rows(call.layer, column) for column in columns])
+    z = torch.stack([rows(call.layer, column) for column in columns], 1)
     if site.kind is SiteKind.BIAS:
         return z.sum(4).flatten(2), None
     return z, patches(call)
 
 
 def _multiplied(columns: Tensor, a: Tensor | None, v: Tensor) -> Tensor:
-    # Σ_nc g_c (g_c · v) of each row v
+    # Σ_nc g_nc (g_nc · v) of each row v
     along = _along(columns, a, v)
     if a is None:
-        return along.flatten(1) @ columns.transpose(0, 1).flatten(0, 1)
-    back = torch.einsum("vnc,cngop->vngop", along, columns)
+        return along.flatten(1) @ columns.flatten(0, 1)
+    back = torch.einsum("vnc,ncgop->vngop", along, columns)
     return torch.einsum("vngop,ngkp->vgok", back, a).flatten(1)
 
 
 def _along(columns: Tensor, a: Tensor | None, v: Tensor) -> Tensor:
-    # g_c · v of each row v, shape (vectors, samples, columns)
+    # g_nc · v of each row v, shape (vectors, samples, columns)
     if a is None:
-        return (v @ columns.transpose(0, 1).flatten(0, 1).T).unflatten(
-            1, (columns.shape[1], columns.shape[0])
-        )
+        flat = v @ columns.flatten(0, 1).T
+        return flat.reshape(len(v), *columns.shape[:2])
     _, _, groups, channels, _ = columns.shape
     w = v.reshape(len(v), groups, channels, a.shape[2])
     z = torch.einsum("vgok,ngkp->vngop", w, a)
-    return torch.einsum("cngop,vngop->vnc", columns, z)
+    return torch.einsum("ncgop,vngop->vnc", columns, z)
