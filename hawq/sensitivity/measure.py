@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -34,6 +36,11 @@ def measure(context: StageContext) -> SensitivityMap:
     Returns:
         The map of the chosen source.
     """
+    with _threads(context.settings.threads):
+        return _measure(context)
+
+
+def _measure(context: StageContext) -> SensitivityMap:
     settings: Settings = context.settings
     context.progress("reading the network", 0.0)
     names = dict.fromkeys((settings.source, *settings.compare))
@@ -71,6 +78,17 @@ def measure(context: StageContext) -> SensitivityMap:
             progress=partial(report, steps - 1),
         ).save(context.folder / VALIDATION)
     return chosen
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    # Two threads on small layers wait for each other when a core is busy.
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _network_and_batches(context: StageContext) -> tuple[nn.Module, Batches]:

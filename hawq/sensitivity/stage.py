@@ -37,6 +37,9 @@ class Settings(StageSettings):
     )
     max_probes: int = Field(256, ge=2, description="random probes at most")
     probe_batch: int = Field(8, ge=1, description="probes propagated at once")
+    threads: int = Field(
+        1, ge=1, description="of PyTorch; more pay for wide networks, not the taggers"
+    )
     validation_bits: tuple[int, ...] = Field(
         (2, 3, 4, 5, 6, 8),
         description="widths at which each site alone is quantized, to compare the "

@@ -163,12 +163,13 @@ def _try(
 ) -> Trial:
     site = entry.site
     grid = spanning_format(values.double().numpy(), bits)
-    delta = _quantized(values, grid).double() - values.double()
+    moved = _quantized(values, grid)
+    delta = moved.double() - values.double()
     squares, first = delta.square(), gradients.double() * delta
     if site.kind is SiteKind.ACTIVATION:
         squares, first = squares.mean(0), first.mean(0)
     perturbation = float(squares.sum())
-    with _perturbed(problem.model, site, grid):
+    with _perturbed(problem, site, moved):
         rise = _losses(problem) - before
     by_element = None
     if entry.element is not None:
@@ -219,22 +220,25 @@ def _losses(problem: Problem) -> NDArray[np.float64]:
 
 
 def _quantized(values: Tensor, grid: FixedPoint) -> Tensor:
-    integers = grid.quantize(values.detach().double().numpy())
+    integers = grid.quantize(values.double().numpy())
     return torch.from_numpy(grid.dequantize(integers)).to(values.dtype)
 
 
 @contextmanager
-def _perturbed(model: nn.Module, site: Site, grid: FixedPoint) -> Iterator[None]:
+def _perturbed(problem: Problem, site: Site, moved: Tensor) -> Iterator[None]:
+    # Put these values into the site; into an activation, those of batch after batch.
+    model = problem.model
     if site.kind is not SiteKind.ACTIVATION:
         parameter = model.get_parameter(site.name)
         kept = parameter.data
-        parameter.data = _quantized(parameter, grid)
+        parameter.data = moved
         try:
             yield
         finally:
             parameter.data = kept
         return
     calls = 0
+    parts = iter(torch.split(moved, [len(x) for x, _ in problem.batches]))
     # ``name#2`` is the second call of a forward pass.
     number = int(site.name.partition("#")[2] or 1)
 
@@ -242,13 +246,13 @@ def _perturbed(model: nn.Module, site: Site, grid: FixedPoint) -> Iterator[None]
         nonlocal calls
         calls = 0
         if site.name == INPUT:
-            return _quantized(taken[0], grid), *taken[1:]
+            return next(parts), *taken[1:]
         return taken
 
     def replace(_: nn.Module, __: tuple[Tensor, ...], given: Tensor) -> Tensor:
         nonlocal calls
         calls += 1
-        return _quantized(given, grid) if calls == number else given
+        return next(parts) if calls == number else given
 
     handles = [model.register_forward_pre_hook(start)]
     if site.name != INPUT:

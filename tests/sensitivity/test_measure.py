@@ -57,7 +57,10 @@ def measured(inputs, tmp_path):
             Settings(**settings),
             inputs,
             seed,
-            progress=lambda what, fraction: told.append(fraction),
+            progress=lambda _, fraction: told.append((
+                fraction,
+                torch.get_num_threads(),
+            )),
         )
         record = run(context)
         record.save(folder / "record.json")
@@ -83,8 +86,9 @@ def test_the_map_is_the_sources_on_the_folded_network(measured, inputs):
         assert found.score == pytest.approx(entry.score, rel=1e-4)  # float32
     read = SensitivityMap.read(folder / "record.json")
     np.testing.assert_array_equal(read["fc1.weight"].element.shape, (6, 3))
-    assert told == sorted(told)
-    assert told[-1] == 1
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
 
 
 def test_the_other_sources_and_the_validation_are_beside_it(measured):
@@ -107,6 +111,19 @@ def test_another_source_without_comparison(measured):
     assert sorted(path.name for path in folder.iterdir()) == [
         "record.json", "record.npz",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_the_threads_are_those_of_the_settings_and_put_back(measured, before):
+    kept = torch.get_num_threads()
+    torch.set_num_threads(before)
+    try:
+        _, _, told = measured(threads=3 - before, samples=64, validation_bits=())
+        after = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(kept)
+    assert {threads for _, threads in told} == {3 - before}
+    assert after == before
 
 
 def test_the_seed_chooses_samples_and_probes(measured):
