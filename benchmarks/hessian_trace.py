@@ -9,7 +9,8 @@ pass are done), and ours is posed (its forward pass is done). *Whole call*: ever
 
 The second part trains the same network with GELU instead of ReLU, where most sites are
 not exact. The spread of our total over seeds and that of PyHessian's probes give the
-probes, and so the time, that PyHessian needs for the same standard error.
+probes, and so the time, that PyHessian needs for the same standard error; the ratio's
+interval (95 %) is that of the two spreads, for normal totals.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from pyhessian import hessian
+from scipy.stats import f as f_distribution
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -39,6 +41,7 @@ from hawq.sensitivity.problem import Problem, pose
 from hawq.sensitivity.tape import evaluating
 
 PROBES = 100
+SEEDS = 100
 NEVER = -1e30  # PyHessian stops when the change is below its tolerance
 
 Batch = tuple[Tensor, Tensor]
@@ -87,9 +90,10 @@ def smooth(relu: nn.Module, x: Tensor, y: Tensor) -> nn.Module:
     model = fold_batch_norm(nn.Sequential(*layers))  # a copy
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     for _ in range(5):
-        for rows in torch.randperm(len(x)).split(256):
+        for rows in torch.split(torch.randperm(len(x)), 256):
             optimizer.zero_grad()
-            functional.cross_entropy(model(x[rows]), y[rows]).backward()
+            loss = functional.cross_entropy(model(x[rows]), y[rows])
+            torch.autograd.backward(loss)
             optimizer.step()
     return model
 
@@ -141,7 +145,7 @@ def compare_smooth(model: nn.Module, batch: Batch, rounds: int) -> None:
                 model, [batch], None, seed, relative_error=1e-9, max_probes=count
             )
 
-        maps = [ours(seed) for seed in range(20)]
+        maps = [ours(seed) for seed in range(SEEDS)]
         totals = np.array([total(found) for found in maps])
         error = float(totals.std(ddof=1))
         seconds = take_turns(
@@ -153,11 +157,20 @@ def compare_smooth(model: nn.Module, batch: Batch, rounds: int) -> None:
         )
         needed = (spread / error) ** 2
         once = seconds["peer"] / PROBES
+        ratio = needed * once / seconds["ours"]
+        freedom = len(probes) - 1, SEEDS - 1
+        low, high = (
+            ratio / float(f_distribution.ppf(q, *freedom)) for q in (0.975, 0.025)
+        )
+        away = (totals.mean() - truth) / np.hypot(
+            error / np.sqrt(SEEDS), spread / np.sqrt(len(probes))
+        )
         print(
             f"  {count} probes: {totals.mean():.4f} ± {error:.4f} "
             f"({100 * error / totals.mean():.2f} %) in {1e3 * seconds['ours']:.1f} ms;"
             f" PyHessian needs {needed:,.0f} probes of {1e3 * once:.2f} ms: "
-            f"{needed * once / seconds['ours']:.0f}×"
+            f"{ratio:.0f}× ({low:.0f} to {high:.0f}); "
+            f"means differ by {away:+.1f} standard errors"
         )
 
 
