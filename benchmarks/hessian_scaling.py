@@ -174,6 +174,8 @@ def draw(sizes: list[dict[str, float]], probes: list[dict[str, float]]) -> Figur
         label="largest relative standard error of a site",
     )  # fmt: skip
     right.set(xscale="log", yscale="log", xlabel="probes a sample")
+    right.set_xticks(counts, [f"{count:.0f}" for count in counts])
+    right.minorticks_off()
     right.set_title("GELU 16-64-64-64-5")
     right.legend()
     for axes in (left, right):

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+from hawq.sensitivity import blocks
 from hawq.sensitivity.blocks import GaussNewtonBlock, HessianBlock
 from hawq.sensitivity.problem import pose
 from hawq.sensitivity.tape import evaluating
@@ -39,8 +40,12 @@ def test_hessian_blocks_are_the_dense_hessian(build, data, dense, name, probe_ba
             np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-14)
 
 
+@pytest.mark.parametrize("chunk", [1, 200, 1 << 20])
 @pytest.mark.parametrize("name", ["relu", "conv"])
-def test_gauss_newton_blocks_are_the_dense_hessian(build, data, dense, name):
+def test_gauss_newton_blocks_are_the_dense_hessian(
+    build, data, dense, monkeypatch, name, chunk
+):
+    monkeypatch.setattr(blocks, "_CHUNK_ELEMENTS", chunk)
     model, shape = _networks(build)[name]
     x, y = data(20, shape, 3)
     with evaluating(model):
