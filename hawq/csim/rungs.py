@@ -11,6 +11,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from hawq.errors import InexactError
 from hawq.integer.execute import trace
 from hawq.integer.graph import Graph
 from hawq.records import FirmwareProject
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Values = Mapping[str, NDArray[np.float64]]
 
@@ -61,7 +65,7 @@ def check_widths(graph: Graph) -> None:
             )
 
 
-def torch_rung(network: object, graph: Graph) -> Rung:
+def torch_rung(network: nn.Sequential, graph: Graph) -> Rung:
     """Rung 1: the trained Brevitas network in evaluation mode, in double precision.
 
     Args:
@@ -72,9 +76,7 @@ def torch_rung(network: object, graph: Graph) -> Rung:
         The rung.
     """
     import torch
-    from torch import nn
 
-    assert isinstance(network, nn.Sequential)
     double = copy.deepcopy(network).double().eval()
 
     @torch.no_grad()

@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
-from hawq.errors import InexactError
-from hawq.fixed import (
-    QONNX_ROUNDING,
-    FixedPoint,
-    Overflow,
-    power_of_two_exponent,
-    smallest_width,
-)
+from hawq.fixed import power_of_two_exponent, smallest_width
+from hawq.integer.quantizer import IntegerConstant, read_quantizer
 
 
-@dataclass(frozen=True)
-class QuantizedConstant:
-    """A constant as exact integers on one grid.
-
-    Attributes:
-        integers: int64, the constant's shape.
-        fraction: Each integer is worth ``2**-fraction``.
-        signed: From the ``Quant`` node.
-        width: Bits of the ``Quant`` node, plus the spread of its channels' scales.
-        narrow: From the ``Quant`` node.
-    """
-
-    integers: NDArray[np.int64]
-    fraction: int
-    signed: bool
-    width: int
-    narrow: bool
-
-
-def quantize_constant(model: ModelWrapper, node: Any) -> QuantizedConstant:
+def quantize_constant(model: ModelWrapper, node: Any) -> IntegerConstant:
     """Evaluate a ``Quant`` node of a constant exactly.
 
     Args:
@@ -49,50 +21,27 @@ def quantize_constant(model: ModelWrapper, node: Any) -> QuantizedConstant:
         node: A ``Quant`` node whose four inputs are initialisers.
 
     Returns:
-        Its integers, on the finest step of its channels.
-
-    Raises:
-        InexactError: if a scale is not a power of two or the zero point is not 0.
+        Its integers, on the finest grid that a channel uses.
     """
-    value, scale, zero, bits = (model.get_initializer(name) for name in node.input)
-    if np.any(zero != 0):
-        raise InexactError(
-            f"{node.name}: zero point {zero.tolist()}, expected 0: export symmetric"
-        )
+    value, scale, zero_point, width = (model.get_initializer(n) for n in node.input)
     operator = getCustomOp(node)
-    signed, narrow = (bool(operator.get_nodeattr(k)) for k in ("signed", "narrow"))
-    rounding = QONNX_ROUNDING[operator.get_nodeattr("rounding_mode").upper()]
-    overflow = Overflow.SATURATE_SYMMETRIC if narrow else Overflow.SATURATE
-    width = int(bits.item())
-    exponents = _exponents(scale, node.name)
-    finest = int(exponents.min())
-    integers = np.zeros(value.shape, dtype=np.int64)
-    spread = np.broadcast_to(exponents, value.shape)
-    for exponent in np.unique(exponents):
-        form = FixedPoint(signed, width, width + int(exponent), rounding, overflow)
-        here = spread == exponent
-        integers[here] = form.quantize(value[here]) << int(exponent - finest)
-    return QuantizedConstant(
-        integers, -finest, signed, width + int(exponents.max()) - finest, narrow
+    quantizer = read_quantizer(
+        node.output[0],
+        scale,
+        zero_point,
+        width,
+        is_signed=bool(operator.get_nodeattr("signed")),
+        is_narrow=bool(operator.get_nodeattr("narrow")),
+        rounding_mode=operator.get_nodeattr("rounding_mode"),
     )
-
-
-def _exponents(scale: NDArray[Any], where: str) -> NDArray[np.int64]:
-    found = [power_of_two_exponent(Fraction(float(s))) for s in scale.flat]
-    for value, exponent in zip(scale.flat, found, strict=True):
-        if exponent is None:
-            raise InexactError(
-                f"{where}: scale {value} is not a power of two, which hls4ml's types "
-                "cannot carry exactly: train with power-of-two scales"
-            )
-    return np.array(found, dtype=np.int64).reshape(scale.shape)
+    return quantizer.constant(value)
 
 
 class FoldChannelScales(Transformation):  # type: ignore[misc]
     """Put constants with one scale a channel on the finest channel's grid.
 
     Nothing is lost: integers of coarser channels are shifted left, and the width grows
-    by the spread of the exponents. hls4ml carries one type a tensor.
+    to hold them. hls4ml carries one type a tensor.
     """
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
@@ -133,36 +82,35 @@ class NarrowBiases(Transformation):  # type: ignore[misc]
                 node = model.find_producer(name)
                 if node is None or node.op_type != "Quant":
                     continue
-                if model.get_initializer(node.input[0]) is None:
-                    continue
-                constant = quantize_constant(model, node)
-                low, high = int(constant.integers.min()), int(constant.integers.max())
-                signed, width = smallest_width(min(low, -1), high)
-                narrowed = QuantizedConstant(
-                    constant.integers, constant.fraction, signed, width, False
-                )
-                replace_constant(model, node, narrowed)
+                if model.get_initializer(node.input[0]) is not None:
+                    replace_constant(model, node, quantize_constant(model, node))
         return model, False
 
 
-def replace_constant(
-    model: ModelWrapper, node: Any, constant: QuantizedConstant
-) -> None:
+def replace_constant(model: ModelWrapper, node: Any, constant: IntegerConstant) -> None:
     """Rewrite a ``Quant`` node so that it yields exactly these integers.
 
     Args:
         model: The graph, changed in place.
-        node: The ``Quant`` node.
-        constant: What it must yield.
+        node: The ``Quant`` node; it becomes signed, and as narrow as the integers
+            allow, but 2 bits or more: QONNX takes a signed bit for -1 and +1.
+        constant: What it must yield, on a grid of a power of two.
+
+    Raises:
+        ValueError: if the grid is none.
     """
-    step = 2.0**-constant.fraction
-    values = (constant.integers * step).astype(np.float32)
-    parameters = (values, step, 0.0, float(constant.width))
+    exponent = power_of_two_exponent(constant.scale)
+    if exponent is None:
+        raise ValueError(f"scale {constant.scale} is not a power of two")
+    integers = constant.integers
+    _, width = smallest_width(min(int(integers.min()), -1), int(integers.max()))
+    values = np.ldexp(integers.astype(np.float64), exponent)
+    parameters = (values, 2.0**exponent, 0.0, max(2, width))
     for index, value in enumerate(parameters):
         # A parameter may be shared with other nodes: each gets its own initialiser.
         name = f"{node.name}_exact{index}"
         model.set_initializer(name, np.asarray(value, dtype=np.float32))
         node.input[index] = name
     operator = getCustomOp(node)
-    operator.set_nodeattr("signed", int(constant.signed))
-    operator.set_nodeattr("narrow", int(constant.narrow))
+    operator.set_nodeattr("signed", 1)
+    operator.set_nodeattr("narrow", 0)

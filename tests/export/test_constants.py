@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
@@ -51,7 +53,7 @@ def test_channels_are_put_on_the_finest_grid() -> None:
     constant = quantize_constant(model, model.graph.node[0])
     # Column 0 on 1/4: 3.6 → 4, 2, -16 → -8; column 1 on 1/16: -4.16 → -4, 1.98 → 2, 0.
     np.testing.assert_array_equal(constant.integers, [[16, -4], [8, 2], [-32, 0]])
-    assert (constant.fraction, constant.width) == (4, 6)
+    assert constant.scale == Fraction(1, 16)
 
 
 def test_folded_scales_yield_the_same_integers_from_one_scale() -> None:
@@ -62,25 +64,30 @@ def test_folded_scales_yield_the_same_integers_from_one_scale() -> None:
     assert model.get_initializer(node.input[1]).shape == ()
     after = quantize_constant(model, node)
     np.testing.assert_array_equal(after.integers, before.integers)
-    assert (after.fraction, after.width) == (before.fraction, before.width)
+    assert after.scale == before.scale
+    # -32 to 16: six bits.
+    assert model.get_initializer(node.input[3]) == 6
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "width"), [(-4, 3, 3), (-5, 0, 4), (0, 3, 3), (0, 0, 1)]
+    ("low", "high", "width"), [(-4, 3, 3), (-5, 0, 4), (0, 3, 3), (0, 0, 2), (-1, 0, 2)]
 )
 def test_biases_get_the_narrowest_signed_width(low: int, high: int, width: int) -> None:
     value = np.array([low, high]) / 8
     model = model_of(value, np.array(0.125), bits=32).transform(NarrowBiases())
-    constant = quantize_constant(model, model.get_nodes_by_op_type("Quant")[0])
-    np.testing.assert_array_equal(constant.integers, [low, high])
-    assert (constant.signed, constant.width) == (True, width)
+    node = model.get_nodes_by_op_type("Quant")[0]
+    constant = quantize_constant(model, node)
+    np.testing.assert_array_equal(
+        constant.integers * constant.scale, np.array([low, high]) * Fraction(1, 8)
+    )
+    assert model.get_initializer(node.input[3]) == width
 
 
 def test_scale_that_is_no_power_of_two_is_refused() -> None:
     model = model_of(VALUES, np.array(0.3), bits=4)
     message = (
-        r"^quant: scale 0\.300000\d* is not a power of two, which hls4ml's types "
-        r"cannot carry exactly: train with power-of-two scales$"
+        r"^tensor 'quantized': scale 0\.300000\d* is not a power of two: train with "
+        r"power-of-two scales \(brevitas\.quant\.fixed_point\)$"
     )
     with pytest.raises(InexactError, match=message):
         quantize_constant(model, model.graph.node[0])
@@ -88,6 +95,9 @@ def test_scale_that_is_no_power_of_two_is_refused() -> None:
 
 def test_zero_point_is_refused() -> None:
     model = model_of(VALUES, SCALES, bits=4, zero=3.0)
-    message = r"^quant: zero point 3\.0, expected 0: export symmetric$"
+    message = (
+        r"^tensor 'quantized': zero point 3\.0, expected 0: export with symmetric "
+        r"quantizers \(zero point 0\)$"
+    )
     with pytest.raises(InexactError, match=message):
         quantize_constant(model, model.graph.node[0])

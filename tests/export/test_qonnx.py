@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from pathlib import Path
 
@@ -76,3 +77,21 @@ def test_file_computes_what_the_network_computes(
     np.testing.assert_array_equal(
         trace(graph, features)["c"], np.ldexp(expected, fraction)
     )
+
+
+def test_biases_of_zero_are_read_back(
+    small_float: nn.Sequential, tmp_path: Path
+) -> None:
+    network = copy.deepcopy(small_float)
+    with torch.no_grad():
+        for layer in (network.fc1, network.fc2):
+            layer.bias.zero_()
+    formats = {
+        "input": FixedPoint(True, 6, 2),
+        "fc1.weight": FixedPoint(True, 5, 0),
+        "relu1": FixedPoint(False, 4, 1),
+        "fc2.weight": FixedPoint(True, 4, 0),
+    }
+    export_qonnx(quantize_network(network, formats).eval(), tmp_path / "network.onnx")
+    sums = trace(lower_qonnx(tmp_path / "network.onnx"), np.zeros((1, 4), np.float32))
+    np.testing.assert_array_equal(sums["fc1"], np.zeros((1, 6)))
