@@ -320,12 +320,17 @@ def _make(
         progress("jets", sum(plan.fraction for plan in plans.values()) / len(plans))
         if not pending:
             return
-        for future in wait(pending, return_when=FIRST_COMPLETED).done:
+        done = wait(pending, return_when=FIRST_COMPLETED).done
+        for future in sorted(done, key=_failed):  # what succeeded is kept first
             item = pending.pop(future)
             jets = future.result()
             parts.write(item, jets)
             plans[item.jet_class].finished[item.number] = jets
             _LOG.debug("class %s item %d: %d jets", *item[:2], len(jets))
+
+
+def _failed(future: Future[Any]) -> bool:
+    return future.exception() is not None
 
 
 def _next_item(plans: Mapping[str, _Plan], pattern: Item) -> Item | None:
