@@ -270,6 +270,28 @@ def shift_right(integers: IntArray, shift: int, rounding: Rounding) -> IntArray:
     return _narrow(q + _increments(rounding, x, q, r, half))
 
 
+def divide(integers: IntArray, divisor: int, rounding: Rounding) -> IntArray:
+    """Divide integers and round, once, on the exact quotient.
+
+    Args:
+        integers: int64 or object, one axis or more.
+        divisor: 1 or more.
+        rounding: Where the remainder sends the value.
+
+    Returns:
+        Integers of the same shape; object where int64 could overflow.
+
+    >>> divide(np.array([-9, -3, 3, 8, 9]), 6, Rounding.HALF_EVEN)
+    array([-2,  0,  0,  1,  2])
+    """
+    x = integers
+    if x.dtype != object and divisor >= _INT64_SAFE // 2:
+        x = x.astype(object)
+    q = x // divisor
+    r = x - q * divisor  # 0 <= r < divisor
+    return _narrow(q + _increments(rounding, x, q, 2 * r, divisor))
+
+
 def _widen(x: IntArray, shift: int) -> IntArray:
     if x.dtype == object or not x.size:
         return x

@@ -29,17 +29,17 @@ def corner_inputs(graph: Graph, seed: int, samples: int) -> Inputs:
         corners.
     """
     node = next(n for n in graph.nodes if isinstance(n, Quantize))
-    form = node.format
-    step = float(form.step)
+    form = node.grid
+    step = float(form.scale)
     shape = graph.tensors[node.output].shape
     random = np.random.default_rng(seed)
-    full = random.integers(form.min, form.max, (samples, *shape), endpoint=True)
-    ties = random.integers(form.min - 1, form.max, (samples, *shape), endpoint=True)
+    full = random.integers(form.low, form.high, (samples, *shape), endpoint=True)
+    ties = random.integers(form.low - 1, form.high, (samples, *shape), endpoint=True)
     far = random.choice([-1.0, 1.0], (samples, *shape))
     sets = {
-        "all_minima": np.full((1, *shape), form.min * step),
-        "all_maxima": np.full((1, *shape), form.max * step),
-        "beyond_range": far * (form.max + random.integers(1, 2**20, far.shape)) * step,
+        "all_minima": np.full((1, *shape), form.low * step),
+        "all_maxima": np.full((1, *shape), form.high * step),
+        "beyond_range": far * (form.high + random.integers(1, 2**20, far.shape)) * step,
         "rounding_ties": (ties + 0.5) * step,
         "random_full_range": full * step,
         "accumulator_extremes": _extremes(graph, node, random, samples) * step,
@@ -51,7 +51,7 @@ def _extremes(
     graph: Graph, node: Quantize, random: np.random.Generator, samples: int
 ) -> NDArray[np.float64]:
     """Find integer inputs that push sums to their ends."""
-    low, high = node.format.min, node.format.max
+    low, high = node.grid.low, node.grid.high
     shape = graph.tensors[node.output].shape
     corners = random.choice([low, high], (samples, *shape)).astype(np.float64)
     first = next((n for n in graph.nodes if isinstance(n, Dense)), None)
@@ -60,7 +60,7 @@ def _extremes(
         positive = first.weights.T > 0
         found += [np.where(positive, high, low), np.where(positive, low, high)]
     candidates = np.concatenate([*found, corners]).astype(np.float64)
-    values = trace(graph, candidates * float(node.format.step))
+    values = trace(graph, candidates * float(node.grid.scale))
     picked = set(range(2 * len(found[0]) if found else 0))
     for dense in (n for n in graph.nodes if isinstance(n, Dense)):
         sums = values[dense.output].reshape(len(candidates), -1)

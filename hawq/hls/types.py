@@ -10,7 +10,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from hawq.errors import NetworkError
 from hawq.fixed import FixedPoint, Overflow, Rounding, smallest_width
 from hawq.integer.graph import Graph
-from hawq.integer.nodes import Tensor
+from hawq.integer.tensor import Tensor
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from threadpoolctl import ThreadpoolController
 from hawq.errors import DataError
 from hawq.fixed import IntArray
 from hawq.integer.graph import Graph
-from hawq.integer.nodes import RealInput
 from hawq.integer.plan import CARRIERS, Plan, compile_plan
 from hawq.integer.steps import QuantizeStep, Workspace
+from hawq.integer.tensor import RealInput
 
 _CHUNK_BYTES = 1 << 21
 _CHUNK_SAMPLES = (64, 4096)

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from hawq.errors import NetworkError
 from hawq.integer.bounds import output_tensor
-from hawq.integer.nodes import Node, RealInput, Tensor
+from hawq.integer.nodes import Node
+from hawq.integer.tensor import RealInput, Tensor
 
 Item = TypeVar("Item")
 

@@ -6,25 +6,29 @@ What cannot be carried exactly is refused with the node's name and the way out.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 
 from hawq.errors import NetworkError
 from hawq.integer.graph import Graph, build, in_order
-from hawq.integer.nodes import RealInput, Tensor
-from hawq.integer.operation import Lowering, label, look_up, read_tensor
-from hawq.integer.operators import OPERATORS, REMEDIES
-
-STANDARD_DOMAINS = ("", "ai.onnx")
-QUANT_DOMAINS = (
-    "qonnx.custom_op.general",
-    "onnx.brevitas",
-    "finn.custom_op.general",
+from hawq.integer.operation import (
+    Lowering,
+    Operation,
+    RealView,
+    label,
+    look_up,
+    read_tensor,
 )
-"""Domains in which ``Quant`` means what QONNX says."""
+from hawq.integer.operators.table import OPERATORS, QUANTIZERS, REMEDIES, STANDARD
+from hawq.integer.tensor import RealInput, Tensor
+
+HOST = ("Softmax", "LogSoftmax")
+"""Operators that are left to the host where they end the network."""
 
 MAX_ELEMENTS = 2**24
 """Elements of one sample of an input; a file cannot claim any amount of memory."""
@@ -72,10 +76,15 @@ def lower_model(model: onnx.ModelProto) -> Graph:
     }
     given = [value for value in model.graph.input if value.name not in constants]
     inputs = [_real_input(value) for value in given]
-    state = Lowering(_batch(given), {**constants, **{i.name: i for i in inputs}})
-    for node in _sorted(model.graph, state.values):
-        _lower_node(state, node)
+    views = {i.name: RealView(i, i.shape) for i in inputs}
+    state = Lowering(_batch(given), _opset(model), {**constants, **views})
+    nodes = _sorted(model.graph, state.values)
     outputs = [value.name for value in model.graph.output]
+    host = _host_tail(nodes, outputs)
+    for node in nodes:
+        if node.output[0] not in host:
+            _lower_node(state, node)
+    outputs = [host.get(name, name) for name in outputs]
     if not outputs or not inputs:
         raise NetworkError(
             f"the file has {len(inputs)} inputs and {len(outputs)} outputs, expected "
@@ -88,6 +97,25 @@ def lower_model(model: onnx.ModelProto) -> Graph:
                 "the network's input (brevitas.nn.QuantIdentity)"
             )
     return build(inputs, state.nodes, outputs)
+
+
+def _host_tail(nodes: list[onnx.NodeProto], outputs: list[str]) -> dict[str, str]:
+    """Find a ``Softmax`` that ends the network: the host applies it to the logits."""
+    read = Counter(name for node in nodes for name in node.input)
+    return {
+        node.output[0]: node.input[0]
+        for node in nodes
+        if node.op_type in HOST
+        and node.output[0] in outputs
+        and not read[node.output[0]]
+    }
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    for imported in model.opset_import:
+        if imported.domain in ("", "ai.onnx"):
+            return int(imported.version)
+    return 13
 
 
 def _require_text(graph: onnx.GraphProto) -> None:
@@ -107,16 +135,58 @@ def _require_text(graph: onnx.GraphProto) -> None:
 
 
 def _lower_node(state: Lowering, node: onnx.NodeProto) -> None:
-    quant = node.op_type in ("Quant", "IntQuant")
-    domains = QUANT_DOMAINS if quant else STANDARD_DOMAINS
-    if node.op_type not in OPERATORS or node.domain not in domains:
-        remedy = REMEDIES.get(node.op_type, "replace it by operators of this list")
-        where = f" of domain {node.domain!r}" if node.domain else ""
-        raise NetworkError(
-            f"{label(node)}: this operator{where} is not carried (carried: "
-            f"{', '.join(sorted(OPERATORS))}): {remedy}"
+    key = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+    op = look_up(node, state.values)
+    rule = OPERATORS.get(key)
+    constant = all(isinstance(v, np.ndarray) for v in op.values if v is not None)
+    if constant and op.values and node.op_type not in QUANTIZERS and not node.domain:
+        _fold(state, node, op)
+    elif rule is not None:
+        rule(state, op)
+    else:
+        raise NetworkError(_refusal(node))
+
+
+def _refusal(node: onnx.NodeProto) -> str:
+    remedy = REMEDIES.get(node.op_type, "replace it by operators of this list")
+    where = f" of domain {node.domain!r}" if node.domain else ""
+    carried = ", ".join(sorted({*STANDARD, *QUANTIZERS}))
+    return (
+        f"{label(node)}: this operator{where} is not carried (carried: {carried}): "
+        f"{remedy}"
+    )
+
+
+def _fold(state: Lowering, node: onnx.NodeProto, op: Operation) -> None:
+    """Evaluate an operator of constants as the ONNX reference does, in its types."""
+    from onnx.reference import ReferenceEvaluator
+    from onnx.reference.op_run import RuntimeContextError, RuntimeImplementationError
+
+    given = {n: v for n, v in zip(op.names, op.values, strict=True) if n}
+    opsets = [onnx.helper.make_opsetid("", state.opset)]
+    inputs = [
+        onnx.helper.make_tensor_value_info(
+            n, onnx.helper.np_dtype_to_tensor_dtype(v.dtype), v.shape
         )
-    OPERATORS[node.op_type](state, look_up(node, state.values))
+        for n, v in given.items()
+        if isinstance(v, np.ndarray)
+    ]
+    outputs = [onnx.ValueInfoProto(name=n) for n in op.outputs if n]
+    graph = onnx.helper.make_graph([node], "constant", inputs, outputs)
+    model = onnx.helper.make_model(graph, opset_imports=opsets)
+    try:
+        results = ReferenceEvaluator(model).run(None, given)
+    except (
+        RuntimeImplementationError,
+        RuntimeContextError,
+        NotImplementedError,
+        ValueError,
+        IndexError,
+        TypeError,
+    ) as error:
+        raise op.refuse(f"its constants cannot be evaluated ({error})") from error
+    for name, value in zip((o.name for o in outputs), results, strict=True):
+        state.values[name] = np.asarray(value)
 
 
 def _real_input(value: onnx.ValueInfoProto) -> RealInput:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -18,18 +19,19 @@ from hawq.fixed import (
     Overflow,
     Rounding,
     as_integers,
+    power_of_two_exponent,
     shift_right,
 )
-from hawq.integer.bounds import absolute_sum
 from hawq.integer.nodes import (
-    AddConstant,
+    Affine,
     Dense,
     Node,
     Relu,
     Requantize,
-    Tensor,
 )
 from hawq.integer.steps import FLOAT_ROUNDING, FloatStep
+from hawq.integer.sums import absolute_sum
+from hawq.integer.tensor import Tensor
 
 MAX_SHIFT = 60
 """Binary places a float step may shift: far from float32's smallest normal number."""
@@ -77,7 +79,7 @@ class NormalForm:
         largest = max(-x.low, x.high) << self.grow
         if self.offset is None or not self.offset.size:
             return largest
-        return largest + int(abs(self.offset.astype(object)).max())
+        return largest + int(max(map(abs, self.offset.ravel().tolist())))
 
     def step(self, source: str, target: str, carrier: str) -> FloatStep:
         """Write the form in floats.
@@ -121,9 +123,12 @@ def normal_form(
         The form, without limits that bounds prove superfluous, or None if the chain has
         none that floats can carry.
     """
-    affine = [node for node in chain if isinstance(node, Dense | AddConstant)]
+    affine = [node for node in chain if isinstance(node, Dense | Affine)]
     start = affine[-1].output if affine else chain[0].inputs[0]
     base = tensors[start]
+    names = [chain[0].inputs[0], *(node.output for node in chain)]
+    if any(power_of_two_exponent(tensors[name].scale) is None for name in names):
+        return None
     form: NormalForm | None = NormalForm(base.fraction, base.lows, base.highs)
     for node in chain:
         form = None if form is None else _follow(form, node)
@@ -134,17 +139,22 @@ def _follow(form: NormalForm, node: Node) -> NormalForm | None:
     match node:
         case Dense():
             return replace(form, matrix=node.weights, offset=node.bias)
-        case AddConstant():
+        case Affine():
             return _add(form, node)
         case Relu():
             return _limit(form, 0, None)
         case Requantize():
-            return _requantize(form, node.format)
+            target = node.grid.fixed_point
+            return None if target is None else _requantize(form, target)
         case _:
             return None
 
 
-def _add(form: NormalForm, node: AddConstant) -> NormalForm | None:
+def _add(form: NormalForm, node: Affine) -> NormalForm | None:
+    factors = np.unique(node.multiplier)
+    shift = power_of_two_exponent(Fraction(int(factors[0]))) if factors.size else None
+    if shift is None or factors.size > 1:
+        return None
     added = node.constant.astype(object)
     if form.matrix is not None:
         rows = added.reshape(-1, added.shape[-1])
@@ -152,11 +162,11 @@ def _add(form: NormalForm, node: AddConstant) -> NormalForm | None:
             return None  # one bias a column cannot differ along the other axes
         added = rows[0]
     if form.offset is not None:
-        added = added + (form.offset.astype(object) << node.shift)
-    form = replace(form, offset=as_integers(added))
+        added = added + (form.offset.astype(object) << shift)
+    form = replace(form, offset=as_integers(np.asarray(added, dtype=object)))
     if form.matrix is None:
-        return replace(form, grow=form.grow + node.shift)
-    return replace(form, matrix=as_integers(form.matrix.astype(object) << node.shift))
+        return replace(form, grow=form.grow + shift)
+    return replace(form, matrix=as_integers(form.matrix.astype(object) << shift))
 
 
 def _limit(form: NormalForm, low: int | None, high: int | None) -> NormalForm:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,11 +14,50 @@ from onnx import numpy_helper
 
 from hawq.errors import NetworkError
 from hawq.integer.bounds import output_tensor
-from hawq.integer.nodes import Node, RealInput, Tensor
-from hawq.integer.quantizer import IntegerConstant
+from hawq.integer.grid import common_scale
+from hawq.integer.nodes import Node, Reshape, Select, Transpose
+from hawq.integer.quantizer import IntegerConstant, exact
+from hawq.integer.tensor import RealInput, Tensor
 
 RealConstant = NDArray[Any]
-Value = RealInput | Tensor | IntegerConstant | RealConstant
+
+
+@dataclass(frozen=True, eq=False)
+class RealView:
+    """A real input, possibly scaled, shifted and rearranged, before its quantizer.
+
+    Attributes:
+        source: The input.
+        shape: Of one sample.
+        gain: Fractions that broadcast to the source, or None for 1.
+        offset: Fractions that broadcast to the source, or None for 0.
+        moves: Rearrangements that follow, with nameless inputs and outputs.
+    """
+
+    source: RealInput
+    shape: tuple[int, ...]
+    gain: NDArray[Any] | None = None
+    offset: NDArray[Any] | None = None
+    moves: tuple[Reshape | Transpose | Select, ...] = ()
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """A smooth function of a tensor; only a quantizer may read it.
+
+    Attributes:
+        function: Name of the ONNX operator.
+        source: Name of the tensor.
+    """
+
+    function: str
+    source: str
+
+
+CHANNELS_LAST = "qonnx.custom_op.channels_last"
+"""Domain of operators whose channels are the last axis."""
+
+Value = RealView | Tensor | IntegerConstant | RealConstant | Smooth
 """What a name in the file stands for."""
 
 Attribute = TypeVar("Attribute", int, float, str, list[int])
@@ -29,11 +69,13 @@ class Lowering:
 
     Attributes:
         batch: Size of the batch axis in the file.
+        opset: Version of the ONNX operators.
         values: What each name stands for.
         nodes: In topological order.
     """
 
     batch: int
+    opset: int
     values: dict[str, Value] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
 
@@ -43,11 +85,13 @@ class Lowering:
         Args:
             node: Its inputs are known.
         """
-        known = {
-            name: value
-            for name in node.inputs
-            if isinstance(value := self.values[name], RealInput | Tensor)
-        }
+        known: dict[str, RealInput | Tensor] = {}
+        for name in node.inputs:
+            value = self.values[name]
+            if isinstance(value, RealView):
+                known[name] = value.source
+            elif isinstance(value, Tensor):
+                known[name] = value
         self.values[node.output] = output_tensor(node, known)
         self.nodes.append(node)
 
@@ -59,16 +103,21 @@ class Operation:
     Attributes:
         label: How messages call it.
         attributes: Strings decoded.
-        names: Of the inputs that are present.
-        values: What the inputs stand for.
+        names: Of the inputs, empty for those left out.
+        values: What the inputs stand for, None for those left out.
         output: Name of the first output.
+        outputs: Names of all outputs, empty for those left out.
+        channels_last: Whether channels are the last axis, else the first after the
+            batch.
     """
 
     label: str
     attributes: dict[str, Any]
     names: tuple[str, ...]
-    values: tuple[Value, ...]
+    values: tuple[Value | None, ...]
     output: str
+    outputs: tuple[str, ...]
+    channels_last: bool = False
 
     def refuse(self, why: str) -> NetworkError:
         """Make the error that refuses this node.
@@ -114,12 +163,24 @@ class Operation:
         Raises:
             NetworkError: if the node has too few inputs.
         """
-        if position >= len(self.values):
+        value = self.values[position] if position < len(self.values) else None
+        if value is None:
             raise self.refuse(
                 f"has {len(self.values)} inputs, expected at least {position + 1}: the "
                 "file is damaged, export it again"
             )
-        return self.values[position]
+        return value
+
+    def has(self, position: int) -> bool:
+        """Tell whether an optional input is there.
+
+        Args:
+            position: Which.
+
+        Returns:
+            Whether it is.
+        """
+        return position < len(self.values) and self.values[position] is not None
 
     def data(self, position: int) -> Tensor:
         """Give an input that must be an integer tensor.
@@ -137,7 +198,12 @@ class Operation:
         if isinstance(value, Tensor):
             return value
         name = self.names[position]
-        if isinstance(value, RealInput):
+        if isinstance(value, Smooth):
+            raise self.refuse(
+                f"input {name!r} is a {value.function} that nothing quantizes: put a "
+                "Quant behind it, so that it becomes a table"
+            )
+        if isinstance(value, RealView):
             raise self.refuse(
                 f"input {name!r} is real-valued: put a Quant before it "
                 "(brevitas.nn.QuantIdentity)"
@@ -164,14 +230,55 @@ class Operation:
             return value
         name = self.names[position]
         if isinstance(value, np.ndarray):
+            found = _few_bits(value)
+            if found is not None:
+                return found
             raise self.refuse(
                 f"constant {name!r} is not quantized: put a Quant on it (weight_quant "
-                "or bias_quant in Brevitas)"
+                "in Brevitas), or quantize the network without training (docs: your "
+                "own network)"
             )
         raise self.refuse(
             f"input {name!r} is computed by the network, expected a quantized "
             "constant: two tensors of data cannot be combined"
         )
+
+    def is_constant(self, position: int) -> bool:
+        """Tell whether an input is a constant.
+
+        Args:
+            position: Which.
+
+        Returns:
+            Whether it is, quantized or not.
+        """
+        return isinstance(self.value(position), IntegerConstant | np.ndarray)
+
+    def rational(self, position: int) -> NDArray[Any]:
+        """Give an input that must be a constant, quantized or not, exactly.
+
+        Args:
+            position: Which.
+
+        Returns:
+            Fractions.
+
+        Raises:
+            NetworkError: if it is computed from data, or not finite.
+        """
+        value = self.value(position)
+        if isinstance(value, IntegerConstant):
+            return value.exact()
+        if not isinstance(value, np.ndarray):
+            raise self.refuse(
+                f"input {self.names[position]!r} is computed by the network, expected "
+                "a constant"
+            )
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise self.refuse(
+                f"constant {self.names[position]!r} has NaN or infinity: export again"
+            )
+        return exact(value)
 
     def parameter(self, position: int) -> RealConstant:
         """Give an input that must be a plain constant of the file.
@@ -194,6 +301,23 @@ class Operation:
         return value
 
 
+_FEW_BITS = 16
+
+
+def _few_bits(values: RealConstant) -> IntegerConstant | None:
+    """Take a constant whose values are integers of few bits on some grid."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return None
+    fractions = exact(values)
+    sizes = {abs(v) for v in fractions.flat if v}
+    if not sizes:
+        return IntegerConstant(np.zeros(values.shape, dtype=np.int64), Fraction(1))
+    scale = common_scale(*sizes)
+    if max(sizes) / scale >= 2**_FEW_BITS:
+        return None
+    return IntegerConstant((fractions / scale).astype(np.int64), scale)
+
+
 def look_up(node: onnx.NodeProto, values: Mapping[str, Value]) -> Operation:
     """Look up a node's inputs.
 
@@ -205,13 +329,14 @@ def look_up(node: onnx.NodeProto, values: Mapping[str, Value]) -> Operation:
         The operation.
     """
     attributes = {a.name: _attribute_value(a) for a in node.attribute}
-    names = tuple(name for name in node.input if name)
     return Operation(
         label(node),
         attributes,
-        names,
-        tuple(values[name] for name in names),
+        tuple(node.input),
+        tuple(values[name] if name else None for name in node.input),
         node.output[0],
+        tuple(node.output),
+        channels_last=node.domain == CHANNELS_LAST,
     )
 
 

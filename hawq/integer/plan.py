@@ -19,18 +19,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hawq.fixed import Overflow, Rounding
-from hawq.integer.bounds import absolute_sum
+from hawq.fixed import Overflow, Rounding, power_of_two_exponent
 from hawq.integer.graph import Graph
 from hawq.integer.nodes import (
-    AddConstant,
+    Affine,
     Dense,
     Node,
     Quantize,
     Relu,
     Requantize,
     Reshape,
-    Tensor,
 )
 from hawq.integer.normal_form import MAX_SHIFT, normal_form
 from hawq.integer.steps import (
@@ -41,6 +39,8 @@ from hawq.integer.steps import (
     Slot,
     Step,
 )
+from hawq.integer.sums import partial_sums
+from hawq.integer.tensor import Tensor
 
 CARRIERS = ("float32", "float64", "int64", "object")
 """Number types, the fastest first."""
@@ -114,10 +114,10 @@ class _Compiler:
     def chain(self, node: Node) -> list[Node]:
         """Collect nodes that one float step could do together."""
         nodes = [node]
-        affine = isinstance(node, Dense | AddConstant)
-        while isinstance(nodes[-1], Dense | AddConstant | Relu):
+        affine = isinstance(node, Dense | Affine)
+        while isinstance(nodes[-1], Dense | Affine | Relu):
             after = self.follower.get(nodes[-1].output)
-            if isinstance(after, AddConstant) and affine:
+            if isinstance(after, Affine) and affine:
                 nodes.append(after)
                 continue
             if not isinstance(after, Relu | Requantize):
@@ -147,29 +147,34 @@ class _Compiler:
         return None
 
     def _quantize(self, node: Quantize) -> None:
-        target = node.format
+        grid = node.grid
+        exponent = power_of_two_exponent(grid.scale)
         fast = (
-            target.rounding is Rounding.HALF_EVEN
-            and target.overflow is not Overflow.WRAP
-            and abs(target.fraction) <= MAX_SHIFT
+            grid.rounding is Rounding.HALF_EVEN
+            and grid.overflow is not Overflow.WRAP
+            and grid.zero_point % 2 == 0
+            and node.gain is None
+            and node.offset is None
+            and exponent is not None
+            and abs(exponent) <= MAX_SHIFT
         )
-        reach = max(-target.min, target.max)
+        reach = max(-grid.low, grid.high)
         carrier = self._carrier(reach, floats=True)
         chosen = carrier or self._carrier(reach, floats=False) or "object"
         self._slot(node.output, chosen)
-        quick = fast and carrier is not None
-        self.steps.append(QuantizeStep(node.inputs[0], node.output, target, quick))
+        self.steps.append(QuantizeStep(node, fast and carrier is not None))
 
     def _integer(self, node: Node) -> None:
-        x, y = (self.graph.tensors[name] for name in (node.inputs[0], node.output))
+        xs = tuple(self.graph.tensors[name] for name in node.inputs)
+        y = self.graph.tensors[node.output]
         if isinstance(node, Reshape):
-            self._slot(y.name, self.slots[x.name].carrier)
-            self.steps.append(ReshapeStep(x.name, y.name))
+            self._slot(y.name, self.slots[xs[0].name].carrier)
+            self.steps.append(ReshapeStep(xs[0].name, y.name))
             return
-        reach = max(_reach(x), _reach(y), _partial_sums(node, x))
+        reach = max(_reach(y), partial_sums(node, xs), *map(_reach, xs))
         carrier = self._carrier(reach, floats=False) or "object"
         self._slot(y.name, carrier)
-        self.steps.append(IntegerStep(node, x, carrier))
+        self.steps.append(IntegerStep(node, xs, carrier))
 
     def _float(self, chain: list[Node]) -> bool:
         x = self.graph.tensors[chain[0].inputs[0]]
@@ -188,13 +193,3 @@ class _Compiler:
 
 def _reach(tensor: Tensor) -> int:
     return max(-tensor.low, tensor.high)
-
-
-def _partial_sums(node: Node, x: Tensor) -> int:
-    match node:
-        case Dense():
-            return absolute_sum(x.lows, x.highs, node.weights, node.bias)
-        case AddConstant():
-            return _reach(x) << node.shift
-        case _:
-            return 0

@@ -13,16 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hawq.errors import NetworkError
-from hawq.fixed import FixedPoint, IntArray, Rounding, as_integers
-from hawq.integer.nodes import (
-    AddConstant,
-    Dense,
-    Node,
-    Relu,
-    Requantize,
-    Tensor,
-)
+from hawq.fixed import IntArray, Rounding
+from hawq.integer.evaluate import evaluate
+from hawq.integer.nodes import Node, Quantize
+from hawq.integer.tensor import Tensor
 
 EXACT_UP_TO = {"float32": 2**24, "float64": 2**53, "int64": 2**62}
 """Carrier → magnitude up to which sums, products and shifts of integers are exact.
@@ -94,16 +88,17 @@ class QuantizeStep:
     """Round real values to integers.
 
     Attributes:
-        source: Name of the real input.
-        target: Name of the tensor.
-        format: Of the integers.
+        node: The quantizer.
         fast: Whether one multiplication, ``rint`` and a clip are exact.
     """
 
-    source: str
-    target: str
-    format: FixedPoint
+    node: Quantize
     fast: bool
+
+    @property
+    def source(self) -> str:
+        """Name of the real input."""
+        return self.node.inputs[0]
 
     def run(self, real: NDArray[Any], work: Workspace) -> None:
         """Fill the target from a chunk.
@@ -112,17 +107,18 @@ class QuantizeStep:
             real: Finite float32 or float64, shape (samples, *input shape).
             work: The buffers.
         """
-        out = work.view[self.target]
+        out, grid = work.view[self.node.output], self.node.grid
         if not self.fast:
-            integers = as_integers(self.format.quantize(real))
+            wide64 = real.astype(np.float64)
+            integers = grid.quantize(wide64, self.node.gain, self.node.offset)
             np.copyto(out, np.moveaxis(integers, 0, -1), casting="unsafe")
             return
         wide = real.dtype.itemsize > out.dtype.itemsize
         scaled = np.empty(out.shape, dtype=real.dtype) if wide else out
-        factor = scaled.dtype.type(2.0**self.format.fraction)
+        factor = scaled.dtype.type(float(1 / grid.scale))
         np.multiply(np.moveaxis(real, 0, -1), factor, out=scaled, dtype=scaled.dtype)
         np.rint(scaled, out=scaled)
-        np.clip(scaled, self.format.min, self.format.max, out=scaled)
+        np.clip(scaled, grid.low, grid.high, out=scaled)
         if wide:
             np.copyto(out, scaled, casting="same_kind")
 
@@ -196,16 +192,16 @@ class ReshapeStep:
 
 @dataclass(frozen=True, eq=False)
 class IntegerStep:
-    """Any node, in int64 or Python integers.
+    """Any node, in a number type in which every one of its sums is exact.
 
     Attributes:
         node: The node.
-        tensor: Its input.
-        carrier: ``int64`` or ``object``, in which every sum is exact.
+        tensors: Its inputs.
+        carrier: The number type.
     """
 
     node: Node
-    tensor: Tensor
+    tensors: tuple[Tensor, ...]
     carrier: str
 
     def run(self, work: Workspace) -> None:
@@ -214,46 +210,14 @@ class IntegerStep:
         Args:
             work: The buffers.
         """
-        x = work.view[self.tensor.name]
-        if x.dtype != self.carrier:
-            x = _as(x, self.carrier)
-        y = compute(self.node, self.tensor, x)
+        xs = [_as(work.view[tensor.name], self.carrier) for tensor in self.tensors]
+        y = evaluate(self.node, self.tensors, xs)
         np.copyto(work.view[self.node.output], y, casting="unsafe")
 
 
-def compute(node: Node, tensor: Tensor, x: IntArray) -> IntArray:
-    """Run one node on integers.
-
-    Args:
-        node: Neither ``Quantize`` nor ``Reshape``, which have steps of their own.
-        tensor: Its input.
-        x: Integers of the input, shape (*tensor shape, samples), in a type in which the
-            node's sums are exact.
-
-    Returns:
-        Integers, shape (*output shape, samples).
-
-    Raises:
-        NetworkError: if the node is of an unknown kind.
-    """
-    y: IntArray
-    match node:
-        case Requantize():
-            y = node.format.requantize(x, tensor.fraction)
-        case Dense():
-            y = np.matmul(node.weights.T.astype(x.dtype), x)
-            if node.bias is not None:
-                y = y + node.bias[:, None].astype(x.dtype)
-        case AddConstant():
-            y = (x << node.shift) + node.constant[..., None].astype(x.dtype)
-        case Relu():
-            y = np.maximum(x, 0)
-        case _:
-            raise NetworkError(f"no way to run a {type(node).__name__}")
-    return y
-
-
 def _as(x: NDArray[Any], carrier: str) -> IntArray:
+    if x.dtype == carrier:
+        return x
     # Floats become Python integers by way of int64: they carry at most 2**53.
     whole = x.astype(np.int64) if x.dtype.kind == "f" else x
     return whole.astype(carrier)

@@ -1,0 +1,234 @@
+"""The numbers a quantizer gives: integers from low to high, each worth an exact scale.
+
+A :class:`~hawq.fixed.FixedPoint` is the grid whose scale is a power of two and whose
+ends are those of a number of bits. Grids of other scales, with a zero point or with
+ends of their own, come from files that were quantized elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hawq.errors import FormatError
+from hawq.fixed import (
+    FixedPoint,
+    IntArray,
+    Overflow,
+    Rounding,
+    as_integers,
+    divide,
+    power_of_two_exponent,
+    smallest_width,
+)
+
+_INT64_SAFE = 2**62
+_DOUBT = 2.0**-48
+"""Relative width of the strip around a rounding boundary where float64 may err."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a quantizer rounds to: ``low`` to ``high``, each integer worth ``scale``.
+
+    Attributes:
+        low: Smallest integer.
+        high: Largest integer.
+        scale: What one integer is worth, above 0.
+        rounding: Where values between two integers go.
+        overflow: What happens beyond ``low`` and ``high``. ``wrap`` needs ends that are
+            those of a number of bits.
+        zero_point: The file's integer is ours plus this. It changes nothing but which
+            of two integers is the even one.
+    """
+
+    low: int
+    high: int
+    scale: Fraction
+    rounding: Rounding = Rounding.HALF_EVEN
+    overflow: Overflow = Overflow.SATURATE
+    zero_point: int = 0
+
+    def __post_init__(self) -> None:
+        if not (self.low <= self.high and self.scale > 0):
+            raise FormatError(
+                f"no grid from {self.low} to {self.high} of scale {self.scale}: "
+                "expected low <= high and a scale above 0"
+            )
+        if (
+            self.overflow is Overflow.WRAP
+            and (self.high - self.low + 1).bit_count() != 1
+        ):
+            raise FormatError(
+                f"a grid from {self.low} to {self.high} cannot wrap: expected a power "
+                "of two of integers"
+            )
+
+    @classmethod
+    def of(cls, form: FixedPoint) -> Grid:
+        """Give the grid of a fixed-point format.
+
+        Args:
+            form: The format.
+
+        Returns:
+            The same integers, rounding and overflow.
+        """
+        return cls(form.min, form.max, form.step, form.rounding, form.overflow)
+
+    @property
+    def fixed_point(self) -> FixedPoint | None:
+        """The fixed-point format that is this grid, or None."""
+        exponent = power_of_two_exponent(self.scale)
+        if exponent is None or self.zero_point % 2:
+            return None
+        signed, width = smallest_width(self.low, self.high)
+        overflow = self.overflow
+        for mode in dict.fromkeys((overflow, *Overflow)):
+            if (mode is Overflow.WRAP) != (overflow is Overflow.WRAP):
+                continue
+            if mode is Overflow.SATURATE_SYMMETRIC and signed and width == 1:
+                continue
+            form = FixedPoint(signed, width, width + exponent, self.rounding, mode)
+            if (form.min, form.max) == (self.low, self.high):
+                return form
+        return None
+
+    def fit(self, integers: IntArray) -> IntArray:
+        """Bring rounded integers into the grid.
+
+        Args:
+            integers: int64 or object, any shape.
+
+        Returns:
+            Integers from ``low`` to ``high``.
+        """
+        if self.overflow is Overflow.WRAP:
+            count = self.high - self.low + 1
+            wide = count >= _INT64_SAFE or abs(self.low) >= _INT64_SAFE
+            x = integers.astype(object) if wide else integers
+            return as_integers((x - self.low) % count + self.low)
+        if integers.dtype != object and max(-self.low, self.high) >= 2**63:
+            integers = integers.astype(object)
+        return as_integers(np.minimum(np.maximum(integers, self.low), self.high))
+
+    def requantize(self, integers: IntArray, scale: Fraction) -> IntArray:
+        """Move integers from another scale to this grid.
+
+        Args:
+            integers: int64 or object, each worth ``scale``; one axis or more.
+            scale: Above 0.
+
+        Returns:
+            Integers of this grid, same shape.
+        """
+        return self.fit(self.rounded(integers, scale))
+
+    def rounded(self, integers: IntArray, scale: Fraction) -> IntArray:
+        """Round to this grid's integers, without its ends.
+
+        Args:
+            integers: int64 or object, each worth ``scale``; one axis or more.
+            scale: Above 0.
+
+        Returns:
+            Integers, same shape.
+        """
+        ratio = scale / self.scale
+        return self._round(integers, ratio.numerator, 0, ratio.denominator)
+
+    def quantize(
+        self,
+        real: NDArray[np.float64],
+        gain: NDArray[Any] | None = None,
+        offset: NDArray[Any] | None = None,
+    ) -> IntArray:
+        """Round ``real * gain + offset`` to this grid, exactly.
+
+        Nearly all values are decided in float64; those that lie so near a boundary
+        that its rounding could matter are decided in rational arithmetic.
+
+        Args:
+            real: Finite; any shape.
+            gain: Fractions that broadcast to ``real``, or None for 1.
+            offset: Fractions that broadcast to ``real``, or None for 0.
+
+        Returns:
+            Integers of this grid, shape of ``real``.
+        """
+        form = self.fixed_point
+        if form is not None and gain is None and offset is None:
+            return form.quantize(real)
+        unit = 1 / self.scale
+        slope = np.asarray(unit if gain is None else gain * unit, dtype=object)
+        intercept = np.asarray(0 if offset is None else offset * unit, dtype=object)
+        whole, doubtful = self._nearly(real, slope, intercept)
+        slopes = np.broadcast_to(slope, real.shape)[doubtful]
+        intercepts = np.broadcast_to(intercept, real.shape)[doubtful]
+        whole[doubtful] = [
+            self._round_exactly(Fraction(x) * a + b)
+            for x, a, b in zip(real[doubtful].tolist(), slopes, intercepts, strict=True)
+        ]
+        return self.fit(as_integers(whole))
+
+    def _round_exactly(self, value: Fraction) -> int:
+        whole = np.array([value.numerator], dtype=object)
+        return int(self._round(whole, 1, 0, value.denominator)[0])
+
+    def _nearly(
+        self, real: NDArray[np.float64], slope: NDArray[Any], intercept: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Round in float64, and tell where that may be wrong."""
+        a, b = slope.astype(np.float64), intercept.astype(np.float64)
+        value = real * a + b
+        doubt = (np.abs(real * a) + np.abs(b)) * _DOUBT
+        # All boundaries of all modes are multiples of one half.
+        distance = np.abs(2 * value - np.rint(2 * value))
+        doubtful = ~(distance > 2 * doubt) | (doubt > 2.0**-4)
+        safe = np.where(doubtful, 0.25, value)
+        quarters = np.rint(np.floor(2 * safe) * 2 + 1).astype(np.int64)
+        rounded = self._round(quarters, 1, 0, 4)
+        return rounded.astype(object) if doubtful.any() else rounded, doubtful
+
+    def _round(
+        self, integers: IntArray, factor: int, offset: int, divisor: int
+    ) -> IntArray:
+        """Round ``(integers * factor + offset) / divisor``; see ``zero_point``."""
+        shift = offset + self.zero_point * divisor
+        x = _wide_enough(integers, factor, shift)
+        rounded = divide(x * factor + shift, divisor, self.rounding)
+        return rounded - self.zero_point if self.zero_point else rounded
+
+
+def _wide_enough(x: IntArray, factor: int, offset: int) -> IntArray:
+    if x.dtype == object or not x.size:
+        return x
+    top = max(-int(x.min()), int(x.max()), 1) * abs(factor) + abs(offset)
+    return x.astype(object) if 2 * top >= _INT64_SAFE else x
+
+
+def common_scale(*scales: Fraction) -> Fraction:
+    """Find the coarsest grid on which all the grids lie.
+
+    Args:
+        scales: Positive rationals.
+
+    Returns:
+        Their greatest common divisor.
+
+    >>> common_scale(Fraction(1, 4), Fraction(1, 32), Fraction(3, 16))
+    Fraction(1, 32)
+    """
+    numerator, denominator = 0, 1
+    for s in set(scales):
+        lcm = math.lcm(denominator, s.denominator)
+        numerator = math.gcd(
+            numerator * (lcm // denominator), s.numerator * (lcm // s.denominator)
+        )
+        denominator = lcm
+    return Fraction(numerator, denominator)
