@@ -1,0 +1,1 @@
+"""Networks as they arrive, each brought to one kind of QONNX graph."""
