@@ -9,6 +9,7 @@ the fault injector all take rounding and overflow from here.
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -65,6 +66,11 @@ AP_OVERFLOW = {
     Overflow.SATURATE_SYMMETRIC: "SAT_SYM",
 }
 
+_SPELLING = re.compile(
+    r"(ap_)?(?P<unsigned>u)?fixed<(?P<width>\d+),(?P<integer>-?\d+)"
+    r"(?P<modes>(,[A-Z_]+){0,2})(,0)?>"
+)
+
 QONNX_ROUNDING = {
     "ROUND": Rounding.HALF_EVEN,
     "HALF_EVEN": Rounding.HALF_EVEN,
@@ -111,6 +117,47 @@ class FixedPoint:
                 "fixed-point width 1, signed and symmetric, holds nothing but 0: use 2 "
                 "bits or another overflow mode"
             )
+
+    @classmethod
+    def parse(cls, text: str) -> FixedPoint:
+        """Read a format as hls4ml and Vitis spell it.
+
+        Args:
+            text: ``fixed<16,6>``, ``ap_ufixed<8,0,AP_TRN,AP_WRAP>`` and the like. Modes
+                left out are ours, not theirs: half to even, and saturate.
+
+        Returns:
+            The format.
+
+        Raises:
+            FormatError: if it is not spelt so.
+
+        >>> FixedPoint.parse("fixed<16,6>").ap_type()
+        'fixed<16,6,RND_CONV,SAT,0>'
+        """
+        found = _SPELLING.fullmatch(text.replace(" ", ""))
+        modes = (
+            [m.removeprefix("AP_") for m in (found["modes"] or "").split(",") if m]
+            if found
+            else []
+        )
+        rounding = {spelt: mode for mode, spelt in AP_ROUNDING.items()}
+        overflow = {spelt: mode for mode, spelt in AP_OVERFLOW.items()}
+        known = (
+            modes and modes[0] in rounding and (len(modes) < 2 or modes[1] in overflow)
+        )
+        if found is None or (modes and not known):
+            raise FormatError(
+                f"{text!r} is no fixed-point format: expected for example fixed<16,6> "
+                "or ufixed<8,0,RND_CONV,SAT>"
+            )
+        return cls(
+            not found["unsigned"],
+            int(found["width"]),
+            int(found["integer"]),
+            rounding[modes[0]] if modes else Rounding.HALF_EVEN,
+            overflow[modes[1]] if len(modes) > 1 else Overflow.SATURATE,
+        )
 
     @property
     def fraction(self) -> int:

@@ -275,12 +275,15 @@ class TensorComparison(Record):
         format: Its number format.
         integers: How many integers were compared.
         different: How many differ.
+        noise: How many an executor of floats could not give exactly, and gave within
+            the proven bound of its own rounding; not among ``different``.
     """
 
     tensor: str
     format: str
     integers: int
     different: int
+    noise: int = 0
 
 
 class Comparison(Record):

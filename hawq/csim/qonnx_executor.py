@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from qonnx.transformation.change_batchsize import ChangeBatchSize
 from qonnx.transformation.infer_shapes import InferShapes
 
 from hawq.errors import InexactError
+from hawq.integer.operation import CHANNELS_LAST
 
 FLOAT32_BITS = 24
 
@@ -41,6 +43,47 @@ def run_qonnx(
         warnings.simplefilter("ignore")
         context: dict[str, Any] = execute_onnx(batched, {name: features}, True)
     return context
+
+
+def run_samples(
+    model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Execute a file of any shape sample by sample, at the batch size it has.
+
+    Args:
+        model: A QONNX model whose batch size is 1.
+        inputs: Input name → values, shape (samples, *shape).
+
+    Returns:
+        Tensor name → floats, shape (samples, *tensor shape), for every tensor that the
+        executor computes.
+    """
+    wrapped = _executable(model)
+    rows: dict[str, list[NDArray[Any]]] = {}
+    for i in range(len(next(iter(inputs.values())))):
+        one = {name: x[i : i + 1].astype(np.float32) for name, x in inputs.items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            context = execute_onnx(wrapped, one, True)
+        for node in wrapped.graph.node:
+            for name in node.output:
+                rows.setdefault(name, []).append(np.asarray(context[name]))
+    return {name: np.stack(values) for name, values in rows.items()}
+
+
+def _executable(model: onnx.ModelProto) -> ModelWrapper:
+    """Give shapes, and the opset that channels-last operators are run with."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    known = {opset.domain: opset for opset in copy.opset_import}
+    standard = max(known[""].version if "" in known else 13, 11)
+    if CHANNELS_LAST not in known:
+        copy.opset_import.append(helper.make_opsetid(CHANNELS_LAST, standard))
+    else:
+        known[CHANNELS_LAST].version = standard
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ModelWrapper(copy).transform(InferShapes())
 
 
 def in_float64(model: ModelWrapper) -> ModelWrapper:

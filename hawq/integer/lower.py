@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +99,7 @@ def lower_model(model: onnx.ModelProto) -> Graph:
     return build(inputs, state.nodes, outputs)
 
 
-def _host_tail(nodes: list[onnx.NodeProto], outputs: list[str]) -> dict[str, str]:
+def _host_tail(nodes: Sequence[onnx.NodeProto], outputs: list[str]) -> dict[str, str]:
     """Find a ``Softmax`` that ends the network: the host applies it to the logits."""
     read = Counter(name for node in nodes for name in node.input)
     return {
@@ -109,6 +109,19 @@ def _host_tail(nodes: list[onnx.NodeProto], outputs: list[str]) -> dict[str, str
         and node.output[0] in outputs
         and not read[node.output[0]]
     }
+
+
+def host_tail(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Name the outputs whose last operator is left to the host.
+
+    Args:
+        model: A QONNX model.
+
+    Returns:
+        Names of outputs that a ``Softmax`` makes.
+    """
+    outputs = [value.name for value in model.graph.output]
+    return tuple(_host_tail(model.graph.node, outputs))
 
 
 def _opset(model: onnx.ModelProto) -> int:

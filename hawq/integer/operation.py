@@ -206,7 +206,7 @@ class Operation:
         if isinstance(value, RealView):
             raise self.refuse(
                 f"input {name!r} is real-valued: put a Quant before it "
-                "(brevitas.nn.QuantIdentity)"
+                "(brevitas.nn.QuantIdentity), or give its format (--input fixed<16,6>)"
             )
         raise self.refuse(
             f"input {name!r} is a constant, expected the network's data: put the data "

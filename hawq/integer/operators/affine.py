@@ -94,8 +94,13 @@ def lower_batch_norm(state: Lowering, op: Operation) -> None:
     x = op.data(0)
     rank = 1 if op.channels_last else len(x.shape)
     shape = (-1, *[1] * (rank - 1))
-    offset = beta - mean * factor
-    apply_affine(state, op, 0, factor.reshape(shape), offset.reshape(shape))
+    source = op.names[0]
+    if mean.any():
+        source = f"{op.output}.centred"
+        emit_affine(state, op, op.names[0], source, _one(1), -mean.reshape(shape))
+    emit_affine(
+        state, op, source, op.output, factor.reshape(shape), beta.reshape(shape)
+    )
 
 
 def _over_root(numerator: Fraction, square: Fraction) -> Fraction:
