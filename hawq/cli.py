@@ -20,7 +20,7 @@ import typer
 
 from hawq import __version__
 from hawq.data.variant import Variant
-from hawq.errors import HawqError
+from hawq.errors import HawqError, InputError
 from hawq.line import STAGES
 
 EXIT_ERROR = 1
@@ -240,10 +240,188 @@ def _stage_command(name: str) -> Callable[..., None]:
 
 
 for _stage in STAGES:
-    app.command(
-        _stage.name,
-        help=f"{_stage.purpose}\n\nRuns the flow up to this stage.",
-    )(_stage_command(_stage.name))
+    if _stage.name != "csim":  # which takes network files too, see below
+        app.command(
+            _stage.name,
+            help=f"{_stage.purpose}\n\nRuns the flow up to this stage.",
+        )(_stage_command(_stage.name))
+
+NetworkPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="NETWORK",
+        help="A .onnx, .h5 or .keras file, or a folder with network.py.",
+    ),
+]
+DataPath = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="X.npz", help="Samples: one array an input."),
+]
+InputFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        metavar="TYPE",
+        help="Quantize inputs that have no quantizer, as fixed<16,6>.",
+    ),
+]
+Bits = Annotated[
+    int, typer.Option(min=2, max=16, help="Width for a float PyTorch network.")
+]
+Target = Annotated[
+    str, typer.Option(help="hls4ml's back end: Vitis, Vivado, Quartus, Catapult.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")]
+
+
+@app.command()
+def check(
+    network: NetworkPath,
+    data: DataPath = None,
+    input_format: InputFormat = None,
+    bits: Bits = 8,
+    target: Target = "Vitis",
+    json_: Json = False,
+) -> None:
+    """Say which rungs of the ladder can prove a network, and what stops the others."""
+    with _one_line():
+        from hawq.csim.prove import check_network
+        from hawq.view import show_check
+
+        found = check_network(_read(network, input_format, data, bits), target=target)
+        if json_:
+            print(found.model_dump_json(indent=1))
+        else:
+            show_check(found)
+
+
+def _read(
+    path: Path, input_format: str | None, data: Path | None = None, bits: int = 8
+) -> Any:
+    from hawq.fixed import FixedPoint
+    from hawq.frontend.network import is_network, read_network
+
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    samples = None
+    if data is not None and is_network(path) and path.is_dir():
+        from hawq.frontend.torch_folder import read_calibration
+
+        samples = read_calibration(data)
+    form = None if input_format is None else FixedPoint.parse(input_format)
+    return read_network(path, input_format=form, data=samples, bits=bits)
+
+
+@app.command()
+def csim(
+    flow: Annotated[
+        str,
+        typer.Argument(
+            metavar="FLOW|NETWORK",
+            help="A flow, or a .onnx, .h5 or .keras file, or a folder with network.py.",
+            autocompletion=_flow_names,
+        ),
+    ],
+    data: DataPath = None,
+    input_format: InputFormat = None,
+    bits: Bits = 8,
+    target: Target = "Vitis",
+    samples: Annotated[
+        int, typer.Option(min=1, help="Of the data, for a network file.")
+    ] = 1000,
+    json_: Json = False,
+    overrides: Overrides = None,
+    workers: Workers = PROCESSORS,
+    cluster: Cluster = None,
+    build: Build = Path("build"),
+    force: Force = False,
+    repair: Repair = False,
+) -> None:
+    """Climb the ladder: prove that every rung computes equal integers.
+
+    Runs a flow up to this stage, or proves a network that came as a file.
+    """
+    with _one_line():
+        from hawq.frontend.network import is_network
+
+        if not is_network(Path(flow)):
+            _stage_command("csim")(
+                flow, overrides, workers, cluster, build, force, repair
+            )
+            return
+        network = _read(Path(flow), input_format, data, bits)
+        _prove(network, data, build / "networks" / network.name, target, samples, json_)
+
+
+def _prove(
+    network: Any,
+    data: Path | None,
+    folder: Path,
+    target: str,
+    samples: int,
+    as_json: bool,
+) -> None:
+    from hawq.csim.network import read_data
+    from hawq.csim.prove import Climb, prove_network
+    from hawq.integer.lower import lower_model
+    from hawq.view import show_proof, shown_bar
+
+    given = None if data is None else read_data(data, lower_model(network.model))
+    climb = Climb(target=target, samples=samples)
+    with shown_bar(network.name, quiet=_voice.quiet) as progress:
+        proof = prove_network(network, given, folder, climb, progress)
+    proof.save(folder / "proof.json")
+    if as_json:
+        print(proof.model_dump_json(indent=1))
+    else:
+        show_proof(proof)
+
+
+@app.command()
+def emulator(
+    network: NetworkPath,
+    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="To be written.")],
+    name: Annotated[
+        str | None, typer.Option(help="Of the library.", show_default="the file's")
+    ] = None,
+    version: Annotated[
+        str, typer.Option(help="Of the network, in every symbol.")
+    ] = "1",
+    data: DataPath = None,
+    input_format: InputFormat = None,
+    bits: Bits = 8,
+) -> None:
+    """Write a C++ library that computes the network's integers, and compile it."""
+    with _one_line():
+        from hawq.csim.prove import identifier
+        from hawq.emulator.library import compile_emulator
+        from hawq.emulator.write import write_emulator
+        from hawq.integer.lower import lower_model
+
+        read = _read(network, input_format, data, bits)
+        chosen = name or identifier(read.name)
+        write_emulator(lower_model(read.model), output, name=chosen, version=version)
+        print(f"written and compiled: {compile_emulator(output)}")
+
+
+@app.command()
+def convert(
+    network: NetworkPath,
+    output: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="To be written.")],
+    data: DataPath = None,
+    input_format: InputFormat = None,
+    bits: Bits = 8,
+) -> None:
+    """Write a network of any kind as QONNX."""
+    with _one_line():
+        import onnx
+
+        from hawq.paths import atomic_file
+
+        model = _read(network, input_format, data, bits).model
+        with atomic_file(output) as temporary:
+            onnx.save(model, str(temporary))
+        print(output)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
@@ -20,6 +20,11 @@ from hawq.build import Event, State
 from hawq.doctor import Finding, Health
 from hawq.stage import Progress, silent
 
+if TYPE_CHECKING:
+    from hawq.csim.network import NetworkProof
+    from hawq.csim.prove import NetworkCheck
+
+GOLDEN = "golden integer graph"
 _LINE_SECONDS = 15
 _STYLES = {
     State.WAITING: "dim",
@@ -262,6 +267,48 @@ def show_record(name: str, record: Mapping[str, Any]) -> None:
     for key, value in record.items():
         table.add_row(key, _spell(value))
     Console(highlight=False, markup=False).print(table)
+
+
+def show_check(check: NetworkCheck) -> None:
+    """Print which rungs can carry a network, and its tensors.
+
+    Args:
+        check: From ``check_network``.
+    """
+    console = Console(highlight=False, markup=False)
+    tensors = Table("tensor", "shape", "format", "from", "to", box=None)
+    for t in check.tensors:
+        tensors.add_row(t.name, "x".join(map(str, t.shape)), t.format, t.low, t.high)
+    console.print(tensors)
+    console.print()
+    for name in check.host:
+        console.print(f"{name}: its Softmax is left to the host; logits are compared")
+    for rung, reason in check.rungs.items():
+        console.print(f"{rung}: {f'cannot carry it: {reason}' if reason else 'yes'}")
+
+
+def show_proof(proof: NetworkProof) -> None:
+    """Print a proof: one line a rung, and what it could not cover.
+
+    Args:
+        proof: From ``prove_network``.
+    """
+    console = Console(highlight=False, markup=False)
+    table = Table("rung", "samples", "tensors", "equal", "float noise", box=None)
+    for c in proof.comparisons:
+        equal = sum(row.integers - row.noise for row in c.tensors)
+        noise = sum(row.noise for row in c.tensors)
+        counts = (sum(c.inputs.values()), len(c.tensors), equal, noise)
+        table.add_row(c.upper, *(f"{n:,}" for n in counts))
+    console.print(table)
+    for name, fraction in proof.saturated.items():
+        console.print(f"{name}: {fraction:.2%} of the values given saturate")
+    for rung, reason in proof.refused.items():
+        console.print(f"{rung}: not climbed: {reason}")
+    console.print(
+        f"{proof.integers:,} integers equal to the {GOLDEN}"
+        + (f"; {proof.noise:,} floats within their rounding" if proof.noise else "")
+    )
 
 
 def _spell(value: Any) -> str:

@@ -75,6 +75,9 @@ def _executable(model: onnx.ModelProto) -> ModelWrapper:
     """Give shapes, and the opset that channels-last operators are run with."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    # With annotations the executor refuses inputs that do not have their datatype, and
+    # corner inputs are there to be of any value.
+    del copy.graph.quantization_annotation[:]
     known = {opset.domain: opset for opset in copy.opset_import}
     standard = max(known[""].version if "" in known else 13, 11)
     if CHANNELS_LAST not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 QUANT_DOMAIN = "qonnx.custom_op.general"
+_DATATYPE = re.compile(
+    r"(?P<unsigned>U)?INT(?P<bits>[1-9]\d?)|(?P<narrow>BIPOLAR|TERNARY)"
+)
 SUFFIXES = (".onnx", ".h5", ".hdf5", ".keras")
 
 
@@ -101,9 +105,43 @@ def read_network(
             f"{path}: not a network: expected a file {known}, or a folder with "
             "network.py"
         )
+    model = quantize_annotated(model)
     if input_format is not None:
         model = quantize_inputs(model, input_format)
     return Network(path.stem, kind, path, model)
+
+
+def quantize_annotated(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Put the quantizer on an input that its datatype annotation speaks of.
+
+    An input that the file declares to be ``INT8``, ``UINT2`` or ``BIPOLAR`` holds just
+    those numbers.
+
+    Args:
+        model: Left as it is.
+
+    Returns:
+        A copy.
+    """
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    constants = {t.name for t in out.graph.initializer}
+    inputs = {v.name for v in out.graph.input} - constants
+    for note in out.graph.quantization_annotation:
+        types = {p.key: p.value for p in note.quant_parameter_tensor_names}
+        found = _DATATYPE.fullmatch(types.get("finn_datatype", ""))
+        name = note.tensor_name
+        if found is None or name not in inputs or _is_quantized(out.graph, name):
+            continue
+        if found["bits"]:
+            bits, signed = int(found["bits"]), not found["unsigned"]
+            _insert(out, name, FixedPoint(signed, bits, bits), "ROUND")
+        elif found["narrow"] == "TERNARY":
+            symmetric = Overflow.SATURATE_SYMMETRIC
+            _insert(out, name, FixedPoint(True, 2, 2, overflow=symmetric), "ROUND")
+        else:
+            _insert(out, name, None, "")
+    return out
 
 
 def quantize_inputs(model: onnx.ModelProto, form: FixedPoint) -> onnx.ModelProto:
@@ -141,7 +179,10 @@ def _is_quantized(graph: onnx.GraphProto, name: str) -> bool:
     )
 
 
-def _insert(model: onnx.ModelProto, name: str, form: FixedPoint, mode: str) -> None:
+def _insert(
+    model: onnx.ModelProto, name: str, form: FixedPoint | None, mode: str
+) -> None:
+    """Put a ``Quant`` behind an input, or a ``BipolarQuant`` if there is no format."""
     graph = model.graph
     output = f"{name}_quantized"
     for node in graph.node:
@@ -149,17 +190,20 @@ def _insert(model: onnx.ModelProto, name: str, form: FixedPoint, mode: str) -> N
             if read == name:
                 node.input[i] = output
     names = [name]
-    for part, number in (("scale", form.step), ("zero_point", 0), ("bits", form.width)):
+    parts: dict[str, Any] = {"scale": 1}
+    if form is not None:
+        parts = {"scale": form.step, "zero_point": 0, "bits": form.width}
+    for part, number in parts.items():
         names.append(f"{name}_{part}")
         value = np.array(float(number), dtype=np.float32)
         graph.initializer.append(numpy_helper.from_array(value, names[-1]))
-    attributes: dict[str, Any] = {
-        "signed": int(form.signed),
-        "narrow": int(form.overflow is Overflow.SATURATE_SYMMETRIC),
-        "rounding_mode": mode,
-    }
+    attributes: dict[str, Any] = {}
+    if form is not None:
+        narrow = form.overflow is Overflow.SATURATE_SYMMETRIC
+        attributes = {"signed": int(form.signed), "narrow": int(narrow)}
+        attributes["rounding_mode"] = mode
     node = helper.make_node(
-        "Quant",
+        "BipolarQuant" if form is None else "Quant",
         names,
         [output],
         name=f"{name}_quantizer",
