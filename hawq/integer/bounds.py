@@ -50,6 +50,9 @@ from hawq.integer.sums import (
 from hawq.integer.tensor import RealInput, Tensor
 
 _INT64_SAFE = 2**62
+ELEMENTWISE = (Affine, Clip, LeakyRelu, Multiply, Relu, Sum, Threshold)
+"""Nodes whose elements depend only on the same elements of their inputs."""
+
 _LARGE = 2**14
 """Elements from which equal bounds along an axis are stored once."""
 
@@ -176,7 +179,7 @@ def _requantize(
 ) -> tuple[Fraction, IntArray, IntArray]:
     (x,) = xs
     grid = node.grid
-    lows, highs = (grid.rounded(end, x.scale) for end in (x.lows, x.highs))
+    lows, highs = (grid.rounded(_small(end), x.scale) for end in (x.lows, x.highs))
     if grid.overflow is Overflow.WRAP:
         inside = (lows >= grid.low) & (highs <= grid.high)
         lows = np.where(inside, lows, grid.low)
@@ -185,7 +188,8 @@ def _requantize(
         lows, highs = (
             np.minimum(np.maximum(end, grid.low), grid.high) for end in (lows, highs)
         )
-    return grid.scale, as_integers(lows), as_integers(highs)
+    low, high = (np.broadcast_to(as_integers(end), x.shape) for end in (lows, highs))
+    return grid.scale, low, high
 
 
 def _affine(node: Affine, xs: Sequence[Tensor]) -> tuple[Fraction, IntArray, IntArray]:
@@ -250,12 +254,19 @@ def _leaky(
 def _max_pool(
     node: MaxPool, xs: Sequence[Tensor]
 ) -> tuple[Fraction, IntArray, IntArray]:
-    _require_window(node, xs[0])
+    sizes = _require_window(node, xs[0])
     pads, size = node.window.pads, node.window.kernel
     reach = [(k - 1) * d for k, d in zip(size, node.window.dilations, strict=True)]
     if any(p > r for p, r in zip(pads, [*reach, *reach], strict=True)):
         raise _misfit(node, f"pads {pads} leave windows with nothing but padding")
-    return _kept(node, xs)
+    if xs[0].lows.size < _LARGE:
+        return _kept(node, xs)
+    lows, highs = channel_bounds(node, xs[0])
+    return (
+        xs[0].scale,
+        _over_channels(lows, sizes, node.window),
+        _over_channels(highs, sizes, node.window),
+    )
 
 
 def _reshape(
@@ -331,10 +342,20 @@ def _both_ends(node: Node, xs: Sequence[Tensor]) -> Bounds:
 
 def _run(node: Node, xs: Sequence[Tensor], ends: Sequence[IntArray]) -> IntArray:
     wide = partial_sums(node, xs) >= _INT64_SAFE
-    arrays = [e.astype(object) if wide else e for e in ends]
-    if any(e.dtype == object for e in arrays):
+    elementwise = isinstance(node, ELEMENTWISE)
+    arrays = [_small(e) if elementwise else e for e in ends]
+    if wide or any(e.dtype == object for e in arrays):
         arrays = [e.astype(object) for e in arrays]
-    return as_integers(evaluate(node, xs, [e[..., None] for e in arrays])[..., 0])
+    y = as_integers(evaluate(node, xs, [e[..., None] for e in arrays])[..., 0])
+    if not elementwise:
+        return y
+    return np.broadcast_to(y, np.broadcast_shapes(*(x.shape for x in xs)))
+
+
+def _small(array: IntArray) -> IntArray:
+    """Give one element of each axis along which nothing changes."""
+    steps = zip(array.strides, array.shape, strict=True)
+    return array[tuple(slice(0, 1 if step == 0 and n else None) for step, n in steps)]
 
 
 def _full(shape: tuple[int, ...], value: int) -> IntArray:
@@ -346,7 +367,7 @@ def _compact(array: IntArray) -> IntArray:
     """Store a large array once along the axes where it does not change."""
     if array.size < _LARGE:
         return array
-    small = array
+    small = _small(array)
     for axis in range(array.ndim):
         first = small[(slice(None),) * axis + (slice(0, 1),)]
         if (small == first).all():

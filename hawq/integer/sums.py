@@ -14,6 +14,7 @@ from hawq.integer.nodes import (
     Conv,
     Dense,
     LeakyRelu,
+    MaxPool,
     Multiply,
     Node,
     Sum,
@@ -150,7 +151,7 @@ def group_matrices(
     return parts
 
 
-def channel_bounds(node: Conv | SumPool, x: Tensor) -> Bounds:
+def channel_bounds(node: Conv | MaxPool | SumPool, x: Tensor) -> Bounds:
     """Bound each channel over its positions; padding holds zeros.
 
     Args:
@@ -163,6 +164,6 @@ def channel_bounds(node: Conv | SumPool, x: Tensor) -> Bounds:
     axis = len(x.shape) - 1 if node.window.channels_last else 0
     others = tuple(i for i in range(len(x.shape)) if i != axis)
     lows, highs = x.lows.min(axis=others), x.highs.max(axis=others)
-    if any(node.window.pads):
+    if any(node.window.pads) and not isinstance(node, MaxPool):
         lows, highs = np.minimum(lows, 0), np.maximum(highs, 0)
     return lows, highs
