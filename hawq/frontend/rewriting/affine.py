@@ -90,7 +90,7 @@ def covering(low: int, high: int, at_least: int = 2) -> Range:
     >>> covering(-131, 124)
     Range(bits=9, is_signed=True, is_narrow=False)
     """
-    bits = 1 + max((-1 - low).bit_length(), high.bit_length())
+    bits = 1 + max(-1 - low, high, 0).bit_length()
     return Range(max(bits, at_least), is_signed=True)
 
 
