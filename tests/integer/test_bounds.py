@@ -8,43 +8,33 @@ from numpy.testing import assert_array_equal
 
 from hawq.errors import NetworkError
 from hawq.fixed import FixedPoint, Overflow, Rounding
-from hawq.integer.bounds import (
-    absolute_sum,
-    common_scale,
-    dense_bounds,
-    output_tensor,
-    requantize_bounds,
-)
+from hawq.integer.bounds import output_tensor
 from hawq.integer.execute import trace
 from hawq.integer.graph import build
+from hawq.integer.grid import Grid
 from hawq.integer.nodes import (
-    AddConstant,
+    Affine,
+    ArgMax,
+    Clip,
+    Concat,
+    Conv,
     Dense,
+    LeakyRelu,
+    MaxPool,
+    Multiply,
     Quantize,
-    RealInput,
     Relu,
     Requantize,
     Reshape,
-    Tensor,
+    Select,
+    Sum,
+    SumPool,
+    Table,
+    Threshold,
+    Transpose,
+    Window,
 )
-
-integers = st.integers(-(2**40), 2**40)
-
-
-@given(
-    st.lists(
-        st.tuples(integers, st.integers(0, 2**40), integers), min_size=1, max_size=6
-    ),
-    integers,
-)
-def test_dense_bounds_are_the_sums_at_the_corners(columns, bias):
-    lows = np.array([low for low, _, _ in columns], dtype=object)
-    highs = np.array([low + extent for low, extent, _ in columns], dtype=object)
-    weights = np.array([[w] for _, _, w in columns], dtype=object)
-    got = dense_bounds(lows, highs, weights, np.array([bias]))
-    lowest = sum(min(w * low, w * (low + e)) for low, e, w in columns) + bias
-    highest = sum(max(w * low, w * (low + e)) for low, e, w in columns) + bias
-    assert [ends.tolist() for ends in got] == [[lowest], [highest]]
+from hawq.integer.tensor import RealInput, Tensor
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans())
@@ -55,7 +45,7 @@ def test_the_corner_inputs_attain_the_bounds_of_the_first_layer(seed, signed):
     graph = build(
         [RealInput("x", (6,))],
         [
-            Quantize(("x",), "q", form),
+            Quantize(("x",), "q", Grid.of(form)),
             Dense(("q",), "y", weights, Fraction(1), bias),
         ],
         ["y"],
@@ -66,18 +56,6 @@ def test_the_corner_inputs_attain_the_bounds_of_the_first_layer(seed, signed):
     lowest = trace(graph, corner_low)["y"].diagonal()
     assert_array_equal(highest, graph.tensors["y"].highs)
     assert_array_equal(lowest, graph.tensors["y"].lows)
-
-
-def test_dense_bounds_of_a_matrix_of_samples_axes():
-    lows, highs = np.zeros((2, 3), dtype=np.int64), np.full((2, 3), 5)
-    got = dense_bounds(lows, highs, np.array([[1], [-1], [2]]), None)
-    assert [ends.tolist() for ends in got] == [[[-5], [-5]], [[15], [15]]]
-
-
-def test_absolute_sum_bounds_every_partial_sum():
-    x = np.array([-8, 0]), np.array([7, 3])
-    assert absolute_sum(*x, np.array([[3, 1], [-2, 9]]), np.array([-5, 1])) == 36
-    assert absolute_sum(*x, np.array([[2**70], [0]], dtype=object), None) == 2**73
 
 
 @given(
@@ -92,12 +70,12 @@ def test_requantize_bounds_are_those_of_every_integer(
 ):
     form = FixedPoint(True, 5, 2, rounding, overflow)
     every = form.requantize(np.arange(low, low + extent + 1), fraction)
-    ends = np.array([low]), np.array([low + extent])
-    lows, highs = requantize_bounds(*ends, fraction, form)
-    assert lows[0] <= every.min()
-    assert every.max() <= highs[0]
-    exact = overflow is not Overflow.WRAP or lows[0] > form.min or highs[0] < form.max
-    assert not exact or (lows[0], highs[0]) == (every.min(), every.max())
+    x = tensor(low, low + extent, Fraction(1, 2**fraction))
+    y = output_tensor(Requantize(("t",), "y", Grid.of(form)), {"t": x})
+    assert y.low <= every.min()
+    assert every.max() <= y.high
+    exact = overflow is not Overflow.WRAP or y.low > form.min or y.high < form.max
+    assert not exact or (y.low, y.high) == (every.min(), every.max())
 
 
 def tensor(low, high, scale=Fraction(1, 4), declared=None):
@@ -108,9 +86,43 @@ def tensor(low, high, scale=Fraction(1, 4), declared=None):
     ("node", "scale", "low", "high"),
     [
         (Relu(("t",), "y"), Fraction(1, 4), 0, 9),
-        (AddConstant(("t",), "y", np.array([3]), 2), Fraction(1, 16), -25, 39),
+        (
+            Affine(("t",), "y", np.array([-4]), np.array([3]), Fraction(1, 16)),
+            Fraction(1, 16),
+            -33,
+            31,
+        ),
+        (Sum(("t", "t"), "y", (1, -1)), Fraction(1, 4), -16, 16),
+        (Multiply(("t", "t"), "y"), Fraction(1, 16), -63, 81),
+        (LeakyRelu(("t",), "y", Fraction(3, 8)), Fraction(1, 32), -21, 72),
+        (LeakyRelu(("t",), "y", Fraction(-1, 2)), Fraction(1, 8), 0, 18),
+        (Clip(("t",), "y", -3, 20), Fraction(1, 4), -3, 9),
         (Reshape(("t",), "y", (1, 1)), Fraction(1, 4), -7, 9),
-        (Requantize(("t",), "y", FixedPoint(True, 3, 2)), Fraction(1, 2), -4, 3),
+        (Transpose(("t",), "y", (0,)), Fraction(1, 4), -7, 9),
+        (Select(("t",), "y", np.array([[0, -1]]), 12), Fraction(1, 4), -7, 12),
+        (Concat(("t", "t"), "y", 0), Fraction(1, 4), -7, 9),
+        (
+            Table(
+                ("t",), "y", -7, np.arange(17) ** 2 - 64, Grid(-64, 192, Fraction(3))
+            ),
+            Fraction(3),
+            -64,
+            192,
+        ),
+        (Threshold(("t",), "y", np.array([[-7, -6, 9, 10]])), Fraction(1), 1, 3),
+        (ArgMax(("t",), "y", 0), Fraction(1), 0, 0),
+        (
+            Requantize(("t",), "y", Grid.of(FixedPoint(True, 3, 2))),
+            Fraction(1, 2),
+            -4,
+            3,
+        ),
+        (
+            Requantize(("t",), "y", Grid(-9, 9, Fraction(1, 7))),
+            Fraction(1, 7),
+            -9,
+            9,
+        ),
         (Dense(("t",), "y", np.array([[-3]]), Fraction(1, 2)), Fraction(1, 8), -27, 21),
     ],
 )
@@ -119,31 +131,36 @@ def test_output_tensor(node, scale, low, high):
     assert (y.name, y.scale, y.low, y.high) == ("y", scale, low, high)
 
 
-def test_quantize_is_bounded_by_its_format():
-    form = FixedPoint(True, 4, 1, overflow=Overflow.SATURATE_SYMMETRIC)
-    y = output_tensor(Quantize(("x",), "y", form), {"x": RealInput("x", (2,))})
+def test_windows_add_zeros_and_know_each_channel():
+    lows, highs = np.array([[1, 2, 3], [-4, -4, -4]]), np.array([[5, 5, 6], [7, 8, 9]])
+    x = Tensor("t", (2, 3), Fraction(1), lows, highs)
+    window = Window((2,), (1,), (1,), (1, 0))
+    weights = np.array([[[2, -1], [0, 1]]])
+    conv = Conv(("t",), "y", weights, Fraction(1), window, bias=np.array([10]))
+    largest = MaxPool(("t",), "y", window)
+    sums = SumPool(("t",), "y", window, Fraction(1, 2))
+    got = {type(n): output_tensor(n, {"t": x}) for n in (conv, largest, sums)}
+    assert_array_equal(got[Conv].lows, [[10 - 6 - 4] * 3])
+    assert_array_equal(got[Conv].highs, [[10 + 12 + 9] * 3])
+    assert_array_equal(got[MaxPool].lows, [[1, 2, 3], [-4, -4, -4]])
+    assert_array_equal(got[MaxPool].highs, [[5, 5, 6], [7, 8, 9]])
+    assert_array_equal(got[SumPool].lows, [[0] * 3, [-8] * 3])
+    assert_array_equal(got[SumPool].highs, [[12] * 3, [18] * 3])
+    assert got[SumPool].scale == Fraction(1, 2)
+
+
+def test_quantize_is_bounded_by_its_grid():
+    grid = Grid.of(FixedPoint(True, 4, 1, overflow=Overflow.SATURATE_SYMMETRIC))
+    y = output_tensor(Quantize(("x",), "y", grid), {"x": RealInput("x", (2,))})
     assert (y.shape, y.scale, y.low, y.high) == ((2,), Fraction(1, 8), -7, 7)
-    assert y.declared == form
-
-
-@pytest.mark.parametrize(
-    ("scales", "common"),
-    [
-        (["1/4", "1/32"], "1/32"),
-        (["3/4", "1/2"], "1/4"),
-        (["8"], "8"),
-        (["6", "4"], "2"),
-    ],
-)
-def test_common_scale(scales, common):
-    assert common_scale(*map(Fraction, scales)) == Fraction(common)
+    assert y.declared == grid
 
 
 @pytest.mark.parametrize(
     ("node", "message"),
     [
         (
-            Quantize(("t",), "y", FixedPoint(True, 4, 1)),
+            Quantize(("t",), "y", Grid.of(FixedPoint(True, 4, 1))),
             r"^Quantize to 'y' reads 't', which is not a real input$",
         ),
         (Relu(("x",), "y"), r"^Relu to 'y' reads 'x', which is not an integer tensor$"),
@@ -152,17 +169,75 @@ def test_common_scale(scales, common):
             r"^Dense to 'y': weights of shape \(3, 2\) do not fit 't' of shape \(1,\)$",
         ),
         (
-            AddConstant(("t",), "y", np.array([1, 2])),
-            r"^AddConstant to 'y': constant of shape \(2,\) and shift 0, expected "
-            r"shape \(1,\) and a shift of 0 or more$",
+            Affine(("t",), "y", np.array([1]), np.array([1, 2]), Fraction(1)),
+            r"^Affine to 'y': a constant of shape \(2,\) does not fit samples of shape "
+            r"\(1,\)$",
+        ),
+        (
+            Sum(("t", "t"), "y", (1, 2)),
+            r"^Sum to 'y': its inputs have the scales \['1/4', '1/8'\]$",
+        ),
+        (
+            Multiply(("t2", "t3"), "y"),
+            r"^Multiply to 'y': samples of shapes \(2, 3\) and \(2,\) do not fit$",
+        ),
+        (
+            Concat(("t", "t3"), "y", 0),
+            r"^Concat to 'y': its inputs have scales \['1/4', '1/3'\]$",
+        ),
+        (
+            Concat(("t", "t2"), "y", 0),
+            r"^Concat to 'y': shapes \(1,\), \(2, 3\) cannot be joined along axis 0$",
+        ),
+        (
+            Select(("t",), "y", np.array([0, 1])),
+            r"^Select to 'y': indices beyond the 1 elements of 't'$",
+        ),
+        (
+            Table(("t",), "y", -6, np.arange(20), Grid(0, 19, Fraction(1))),
+            r"^Table to 'y': 't' goes from -7 to 9, beyond the table's -6 to 13$",
+        ),
+        (
+            Threshold(("t",), "y", np.array([[1], [2]])),
+            r"^Threshold to 'y': thresholds of shape \(2, 1\) do not fit samples of "
+            r"shape \(1,\)$",
+        ),
+        (
+            MaxPool(("t",), "y", Window((2,), (1,), (1,), (0, 0))),
+            r"^MaxPool to 'y': a window over 1 axes does not fit samples of shape \(1,\)$",
+        ),
+        (
+            MaxPool(("t2",), "y", Window((4,), (1,), (1,), (0, 0))),
+            r"^MaxPool to 'y': the window does not fit into samples of shape \(2, 3\)$",
+        ),
+        (
+            MaxPool(("t2",), "y", Window((2,), (1,), (1,), (2, 0))),
+            r"^MaxPool to 'y': pads \(2, 0\) leave windows with nothing but padding$",
+        ),
+        (
+            Conv(
+                ("t2",),
+                "y",
+                np.ones((1, 3, 1), dtype=int),
+                Fraction(1),
+                Window((1,), (1,), (1,), (0, 0)),
+            ),
+            r"^Conv to 'y': weights of shape \(1, 3, 1\) in 1 groups do not fit samples "
+            r"of shape \(2, 3\)$",
         ),
         (
             Reshape(("t",), "y", (2, 3)),
-            r"^Reshape to 'y': shape \(1,\) does not fit \(2, 3\)$",
+            r"^Reshape to 'y': shape \(1,\) does not fit the shape \(2, 3\)$",
         ),
     ],
 )
 def test_nodes_that_do_not_fit_their_input_are_refused(node, message):
-    values = {"t": tensor(-7, 9), "x": RealInput("x", (1,))}
+    zeros = np.zeros((2, 3), dtype=np.int64)
+    values = {
+        "t": tensor(-7, 9),
+        "t2": Tensor("t2", (2, 3), Fraction(1, 4), zeros, zeros + 1),
+        "t3": Tensor("t3", (2,), Fraction(1, 3), zeros[:, 0], zeros[:, 0] + 1),
+        "x": RealInput("x", (1,)),
+    }
     with pytest.raises(NetworkError, match=message):
         output_tensor(node, values)

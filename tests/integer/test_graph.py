@@ -6,10 +6,12 @@ import pytest
 from hawq.errors import NetworkError
 from hawq.fixed import FixedPoint
 from hawq.integer.graph import build
-from hawq.integer.nodes import Dense, Quantize, RealInput, Relu, Reshape
+from hawq.integer.grid import Grid
+from hawq.integer.nodes import Dense, Quantize, Relu, Reshape
+from hawq.integer.tensor import RealInput
 
 INPUT = RealInput("x", (2,))
-QUANTIZE = Quantize(("x",), "q", FixedPoint(True, 4, 2))
+QUANTIZE = Quantize(("x",), "q", Grid.of(FixedPoint(True, 4, 2)))
 DENSE = Dense(("q",), "y", np.array([[1], [-2]]), Fraction(1, 2))
 RELU = Relu(("y",), "r")
 

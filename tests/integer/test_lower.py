@@ -12,11 +12,15 @@ from numpy.testing import assert_array_equal
 from hawq.errors import HawqError, NetworkError
 from hawq.integer.execute import run
 from hawq.integer.lower import lower_model, lower_qonnx
-from hawq.integer.nodes import AddConstant, Dense, Quantize, Relu, Requantize
+from hawq.integer.nodes import Affine, Dense, Quantize, Relu, Requantize
 
 CARRIED = (
-    r"\(carried: Add, Constant, Flatten, Gemm, Identity, IntQuant, MatMul, Quant, "
-    r"Relu, Reshape, Transpose\)"
+    r"\(carried: Add, ArgMax, AveragePool, BatchNormalization, BipolarQuant, Cast, "
+    r"Clip, Concat, Constant, Conv, DepthToSpace, Div, Dropout, Flatten, Gather, Gemm, "
+    r"GlobalAveragePool, GlobalMaxPool, Identity, IntQuant, LeakyRelu, MatMul, MaxPool, "
+    r"Mul, MultiThreshold, Neg, PRelu, Pad, Quant, ReduceMean, Relu, Reshape, Resize, "
+    r"Shape, Sigmoid, Slice, SpaceToDepth, Split, Squeeze, Sub, Tanh, TopK, Transpose, "
+    r"Trunc, Unsqueeze, Upsample\)"
 )
 
 
@@ -36,7 +40,7 @@ def layer(network_file):
 def test_a_layer_becomes_five_nodes_with_the_names_of_the_file(layer):
     file, result = layer
     graph = lower_model(file.model(result))
-    kinds = [Quantize, Dense, AddConstant, Relu, Requantize]
+    kinds = [Quantize, Dense, Affine, Relu, Requantize]
     assert [type(node) for node in graph.nodes] == kinds
     assert list(graph.tensors) == ["data", "product", "sum", "positive", "result"]
     assert graph.outputs == ("result",)
@@ -86,17 +90,16 @@ def test_a_file_on_disk_is_lowered(layer, tmp_path):
 @pytest.mark.parametrize(
     ("operator", "remedy"),
     [
+        ("ConvTranspose", r"use Resize \(nearest\) and a Conv"),
         (
-            "BatchNormalization",
-            r"fold it into the layer before and export again "
-            r"\(hawq.model.fold.fold_batch_norm\)",
+            "DequantizeLinear",
+            r"read the file with hawq.frontend, which rewrites it as Quant",
         ),
-        (
-            "Softmax",
-            r"export the network without it; the class is that of the largest logit",
-        ),
-        ("BipolarQuant", r"use a Quant of 2 bits or more"),
-        ("Conv", r"replace it by operators of this list"),
+        ("Gelu", r"train with Relu, or put a Quant behind a Sigmoid or Tanh"),
+        ("HardSigmoid", r"write it as Mul, Add and Clip"),
+        ("LSTM", r"unroll it, or use a network without loops"),
+        ("LayerNormalization", r"train with batch norm"),
+        ("Erf", r"replace it by operators of this list"),
     ],
 )
 def test_other_operators_are_refused_with_a_remedy(operator, remedy, network_file):
@@ -105,6 +108,25 @@ def test_other_operators_are_refused_with_a_remedy(operator, remedy, network_fil
     message = rf"^node 'the_y' \({operator}\): this operator is not carried {CARRIED}: "
     with pytest.raises(NetworkError, match=message + remedy + "$"):
         lower_model(file.model(y))
+
+
+def test_a_softmax_before_the_end_is_refused(network_file):
+    file = network_file(2)
+    y = file.node("Softmax", file.quant("x", 1.0, 4), output="y")
+    message = (
+        rf"^node 'the_y' \(Softmax\): this operator is not carried {CARRIED}: only at "
+        r"the network's end, where it is left to the host$"
+    )
+    with pytest.raises(NetworkError, match=message):
+        lower_model(file.model(file.node("Relu", y)))
+
+
+@pytest.mark.parametrize("operator", ["Softmax", "LogSoftmax"])
+def test_a_softmax_at_the_end_is_left_to_the_host(operator, network_file):
+    file = network_file(2)
+    logits = file.quant("x", 1.0, 4, output="logits")
+    graph = lower_model(file.model(file.node(operator, logits)))
+    assert graph.outputs == ("logits",)
 
 
 def test_a_known_name_in_a_foreign_domain_is_refused(network_file):
@@ -123,7 +145,8 @@ def test_an_unnamed_node_is_named_by_its_output(network_file):
     y = file.node("Relu", "x", output="y", name="")
     message = (
         r"^unnamed node \(Relu\) that writes 'y': input 'x' is real-valued: put a "
-        r"Quant before it \(brevitas.nn.QuantIdentity\)$"
+        r"Quant before it \(brevitas.nn.QuantIdentity\), or give its format \(--input "
+        r"fixed<16,6>\)$"
     )
     with pytest.raises(NetworkError, match=message):
         lower_model(file.model(y))

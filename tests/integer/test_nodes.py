@@ -3,59 +3,52 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hawq.errors import FormatError, InexactError
-from hawq.fixed import FixedPoint, Overflow, Rounding
-from hawq.integer.nodes import Dense, Tensor
+from hawq.integer.grid import Grid
+from hawq.integer.nodes import (
+    Affine,
+    Conv,
+    Dense,
+    Quantize,
+    Select,
+    Table,
+    Threshold,
+    Window,
+)
+
+GRID = Grid(-4, 3, Fraction(1, 2))
+POINT = Window((1,), (1,), (1,), (0, 0))
 
 
-def tensor(low, high, scale=Fraction(1, 8), declared=None):
-    lows = np.array([low, low + 1], dtype=object)
-    return Tensor("sum", (2,), scale, lows, np.array([high - 1, high]), declared)
-
-
-def test_an_accumulator_has_the_narrowest_exact_format():
-    t = tensor(-129, 5)
-    expected = FixedPoint(True, 9, 6, Rounding.FLOOR, Overflow.WRAP)
-    assert (t.low, t.high, t.signed, t.width, t.fraction) == (-129, 5, True, 9, 3)
-    assert t.format == expected
-
-
-def test_a_tensor_without_negative_integers_is_unsigned():
-    t = tensor(0, 63, Fraction(4))
-    assert t.format == FixedPoint(False, 6, 8, Rounding.FLOOR, Overflow.WRAP)
-
-
-def test_a_quantized_tensor_keeps_its_declared_format():
-    declared = FixedPoint(True, 16, 2)
-    assert tensor(-3, 3, declared=declared).format == declared
-    assert tensor(-3, 3, declared=declared).width == 3
-
-
-def test_more_than_64_bits_have_no_format():
-    t = tensor(-(2**70), 1)
-    assert t.width == 71
-    message = (
-        rf"^tensor 'sum': integers from -{2**70} to 1 need 71 bits, expected at most "
-        r"64: use fewer bits upstream$"
-    )
-    with pytest.raises(FormatError, match=message):
-        _ = t.format
-
-
-def test_a_scale_that_is_no_power_of_two_has_no_format():
-    t = tensor(-3, 3, Fraction(3, 8))
-    message = (
-        r"^tensor 'sum': scale 3/8 is not a power of two, so no fixed-point format "
-        r"holds it: retrain with power-of-two scales$"
-    )
-    with pytest.raises(InexactError, match=message):
-        _ = t.format
-
-
-def test_arrays_cannot_be_changed():
-    weights = np.ones((2, 2), dtype=np.int64)
-    node = Dense(("x",), "y", weights, Fraction(1))
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda a: Quantize(("x",), "y", GRID, gain=a), "gain"),
+        (lambda a: Quantize(("x",), "y", GRID, offset=a), "offset"),
+        (lambda a: Dense(("x",), "y", a, Fraction(1)), "weights"),
+        (lambda a: Dense(("x",), "y", a, Fraction(1), a), "bias"),
+        (lambda a: Conv(("x",), "y", a, Fraction(1), POINT), "weights"),
+        (lambda a: Affine(("x",), "y", a, a, Fraction(1)), "multiplier"),
+        (lambda a: Select(("x",), "y", a), "indices"),
+        (lambda a: Table(("x",), "y", 0, a, GRID), "entries"),
+        (lambda a: Threshold(("x",), "y", a), "thresholds"),
+    ],
+)
+def test_arrays_cannot_be_changed(make, name):
+    node = make(np.ones((2, 2), dtype=np.int64))
     with pytest.raises(ValueError, match=r"^assignment destination is read-only$"):
-        node.weights[0, 0] = 5
-    with pytest.raises(ValueError, match=r"^assignment destination is read-only$"):
-        tensor(-1, 1).lows[0] = 5
+        getattr(node, name)[0, 0] = 5
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kernel", "stride", "dilation", "pads", "windows"),
+    [
+        (5, 3, 1, 1, (0, 0), 3),
+        (5, 3, 2, 1, (1, 1), 3),
+        (6, 3, 2, 1, (0, 0), 2),
+        (6, 3, 1, 2, (0, 1), 3),
+        (2, 3, 1, 1, (0, 0), 0),
+    ],
+)
+def test_windows_are_counted(sizes, kernel, stride, dilation, pads, windows):
+    window = Window((kernel,), (stride,), (dilation,), pads)
+    assert window.output_sizes((sizes,)) == (windows,)

@@ -6,6 +6,7 @@ from numpy.testing import assert_array_equal
 
 from hawq.errors import FormatError, InexactError, NetworkError
 from hawq.fixed import FixedPoint, Overflow, Rounding
+from hawq.integer.grid import Grid
 from hawq.integer.quantizer import IntegerConstant, read_quantizer
 
 
@@ -28,14 +29,68 @@ def quantizer(scale=0.25, zero_point=0.0, width=4, **attributes):
         ({"rounding_mode": "UP"}, FixedPoint(True, 4, 2, Rounding.AWAY)),
     ],
 )
-def test_attributes_become_a_format(attributes, expected):
+def test_attributes_become_a_grid(attributes, expected):
     q = quantizer(**attributes)
-    assert q.format(q.uniform_exponent()) == expected
+    assert q.grid(*q.uniform()).fixed_point == expected
 
 
-def test_scales_of_channels_have_no_uniform_exponent():
-    assert quantizer(scale=[0.25, 0.5]).uniform_exponent() is None
-    assert quantizer(scale=[[0.25], [0.25]]).uniform_exponent() == -2
+@pytest.mark.parametrize(
+    ("attributes", "low", "high"),
+    [
+        ({}, -11, 4),
+        ({"is_narrow": True}, -10, 4),
+        ({"is_signed": False}, -3, 12),
+        ({"is_signed": False, "is_narrow": True}, -3, 11),
+    ],
+)
+def test_a_zero_point_moves_the_ends(attributes, low, high):
+    q = quantizer(scale=np.float32(0.1), zero_point=3.0, **attributes)
+    scale = Fraction(float(np.float32(0.1)))
+    expected = Grid(low, high, scale, Rounding.HALF_EVEN, zero_point=3)
+    assert q.grid(*q.uniform()) == expected
+
+
+def test_scales_or_zero_points_of_channels_are_not_uniform():
+    assert quantizer(scale=[0.25, 0.5]).uniform() is None
+    assert quantizer(zero_point=[0.0, 1.0]).uniform() is None
+    assert quantizer(scale=[[0.25], [0.25]]).uniform() == (Fraction(1, 4), 0)
+
+
+def test_one_signed_bit_is_minus_or_plus_one():
+    q = quantizer(width=1)
+    assert q.is_bipolar
+    constant = q.constant(np.array([-0.1, 0.0, 7.0]))
+    assert_array_equal(constant.integers, [-1, 1, 1])
+    assert constant.scale == Fraction(1, 4)
+
+
+def test_a_scale_of_any_size_is_the_rational_it_is():
+    constant = quantizer(scale=np.float32(0.3)).constant(np.array([1.0, -0.45]))
+    assert_array_equal(constant.integers, [3, -1])  # 0.45 < 1.5 * float32(0.3)
+    assert constant.scale == Fraction(10066330, 2**25)
+
+
+def test_channels_of_any_scales_share_a_grid_exactly():
+    q = quantizer(scale=[0.75, 0.5, 7.0], zero_point=[0.0, 2.0, 0.0])
+    constant = q.constant(np.array([1.5, -6.0, 14.0]))
+    assert_array_equal(
+        constant.integers, [6, -20, 56]
+    )  # -10 is the lowest of channel 1
+    assert constant.scale == Fraction(1, 4)
+
+
+def test_the_values_of_a_constant_are_fractions():
+    constant = IntegerConstant(np.array([[1, -2]]), Fraction(1, 3))
+    assert constant.exact().tolist() == [[Fraction(1, 3), Fraction(-2, 3)]]
+
+
+def test_scales_without_a_useful_common_grid_are_refused():
+    message = (
+        r"^tensor 'w': its scales, from 1e-200 to 1, have no common grid of fewer than "
+        r"512 bits: use power-of-two scales$"
+    )
+    with pytest.raises(InexactError, match=message):
+        quantizer(scale=[1e-200, 1.0]).constant(np.array([1e-200, 1.0]))
 
 
 def test_a_constant_rounds_and_saturates():
@@ -80,18 +135,6 @@ def test_integers_are_quantized_again():
     ("parameters", "error", "message"),
     [
         (
-            {"scale": 0.3},
-            InexactError,
-            r"^tensor 'w': scale 0.3 is not a power of two: train with power-of-two "
-            r"scales \(brevitas.quant.fixed_point\)$",
-        ),
-        (
-            {"scale": [0.5, 0.75]},
-            InexactError,
-            r"^tensor 'w': scale 0.75 is not a power of two: train with power-of-two "
-            r"scales \(brevitas.quant.fixed_point\)$",
-        ),
-        (
             {"scale": -0.5},
             FormatError,
             r"^tensor 'w': scale -0.5, expected a finite number above 0$",
@@ -107,10 +150,16 @@ def test_integers_are_quantized_again():
             r"^tensor 'w': scale nan, expected a finite number above 0$",
         ),
         (
-            {"zero_point": [0.0, 3.0]},
+            {"zero_point": [0.0, 3.5]},
             InexactError,
-            r"^tensor 'w': zero point 3.0, expected 0: export with symmetric "
-            r"quantizers \(zero point 0\)$",
+            r"^tensor 'w': zero point 3.5, expected a whole number: export with integer "
+            r"zero points$",
+        ),
+        (
+            {"zero_point": np.inf},
+            InexactError,
+            r"^tensor 'w': zero point inf, expected a whole number: export with integer "
+            r"zero points$",
         ),
         (
             {"width": 0},
@@ -140,10 +189,10 @@ def test_integers_are_quantized_again():
             r"HALF_UP, HALF_DOWN, CEIL, FLOOR, UP, DOWN$",
         ),
         (
-            {"width": 1},
-            NetworkError,
-            r"^tensor 'w': a signed Quant of 1 bit means -1 and \+1, which is not "
-            r"carried: use 2 bits, or unsigned$",
+            {"width": 1, "is_signed": False, "is_narrow": True},
+            FormatError,
+            r"^tensor 'w': a narrow range of 1 unsigned bit holds nothing but 0: use 2 "
+            r"bits$",
         ),
     ],
 )
