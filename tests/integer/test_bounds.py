@@ -204,7 +204,8 @@ def test_quantize_is_bounded_by_its_grid():
         ),
         (
             MaxPool(("t",), "y", Window((2,), (1,), (1,), (0, 0))),
-            r"^MaxPool to 'y': a window over 1 axes does not fit samples of shape \(1,\)$",
+            r"^MaxPool to 'y': a window over 1 axes does not fit samples of shape "
+            r"\(1,\)$",
         ),
         (
             MaxPool(("t2",), "y", Window((4,), (1,), (1,), (0, 0))),
@@ -222,8 +223,8 @@ def test_quantize_is_bounded_by_its_grid():
                 Fraction(1),
                 Window((1,), (1,), (1,), (0, 0)),
             ),
-            r"^Conv to 'y': weights of shape \(1, 3, 1\) in 1 groups do not fit samples "
-            r"of shape \(2, 3\)$",
+            r"^Conv to 'y': weights of shape \(1, 3, 1\) in 1 groups do not fit "
+            r"samples of shape \(2, 3\)$",
         ),
         (
             Reshape(("t",), "y", (2, 3)),

@@ -17,10 +17,10 @@ from hawq.integer.nodes import Affine, Dense, Quantize, Relu, Requantize
 CARRIED = (
     r"\(carried: Add, ArgMax, AveragePool, BatchNormalization, BipolarQuant, Cast, "
     r"Clip, Concat, Constant, Conv, DepthToSpace, Div, Dropout, Flatten, Gather, Gemm, "
-    r"GlobalAveragePool, GlobalMaxPool, Identity, IntQuant, LeakyRelu, MatMul, MaxPool, "
-    r"Mul, MultiThreshold, Neg, PRelu, Pad, Quant, ReduceMean, Relu, Reshape, Resize, "
-    r"Shape, Sigmoid, Slice, SpaceToDepth, Split, Squeeze, Sub, Tanh, TopK, Transpose, "
-    r"Trunc, Unsqueeze, Upsample\)"
+    r"GlobalAveragePool, GlobalMaxPool, Identity, IntQuant, LeakyRelu, MatMul, "
+    r"MaxPool, Mul, MultiThreshold, Neg, PRelu, Pad, Quant, ReduceMean, Relu, Reshape, "
+    r"Resize, Shape, Sigmoid, Slice, SpaceToDepth, Split, Squeeze, Sub, Tanh, TopK, "
+    r"Transpose, Trunc, Unsqueeze, Upsample\)"
 )
 
 

@@ -183,8 +183,8 @@ REFUSALS = {
     ),
     "transposed data": (
         lambda f: f.node("Transpose", quantized(f), output="y"),
-        r"^node 'the_y' \(Transpose\): perm \[1, 0\] moves the batch: keep it the first "
-        r"axis$",
+        r"^node 'the_y' \(Transpose\): perm \[1, 0\] moves the batch: keep it the "
+        r"first axis$",
     ),
     "weights that are no matrix": (
         lambda f: f.node("MatMul", quantized(f), f.weights([1.0, 2.0]), output="y"),

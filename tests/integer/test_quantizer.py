@@ -152,14 +152,14 @@ def test_integers_are_quantized_again():
         (
             {"zero_point": [0.0, 3.5]},
             InexactError,
-            r"^tensor 'w': zero point 3.5, expected a whole number: export with integer "
-            r"zero points$",
+            r"^tensor 'w': zero point 3.5, expected a whole number: export with "
+            r"integer zero points$",
         ),
         (
             {"zero_point": np.inf},
             InexactError,
-            r"^tensor 'w': zero point inf, expected a whole number: export with integer "
-            r"zero points$",
+            r"^tensor 'w': zero point inf, expected a whole number: export with "
+            r"integer zero points$",
         ),
         (
             {"width": 0},
