@@ -5,6 +5,7 @@ Source: the ONNX operator specifications of both, versions 10 to 25.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -203,7 +204,7 @@ def _on_another_scale(
         steps.append(("Add", np.float32(shift)))
     if affine.scale != 1:
         steps.append(("Mul", np.float32(affine.scale)))
-    unit = Affine(np.array(1, "f4"), own.zero_point, own.low, own.high)
+    unit = replace(own, scale=np.array(1, "f4"))
     whole = (own.low, own.high) == RANGES[TensorProto.INT32]  # exact sums
     if not whole:
         x = state.quantize(node, x, state.fresh(f"{wanted}_integers"), unit)
@@ -220,7 +221,7 @@ def _clip(state: Rewriting, node: onnx.NodeProto) -> None:
         affine = before.affine
         low, high = _bounds(state, node, affine.low, affine.high)
         source = before.name if before.written else before.source
-        clipped = Affine(affine.scale, affine.zero_point, low, high, affine.axis)
+        clipped = replace(affine, low=low, high=high)
         state.integers[output] = Integers(output, source, clipped)
     elif constant is not None and constant.dtype.kind != "f":
         low, high = _bounds(state, node, *_range_of(node, constant))

@@ -7,7 +7,7 @@ Source: the ONNX operator specifications of ``QLinearConv``, ``QLinearMatMul``,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -50,15 +50,21 @@ class _Standard:
         operator: Its type.
         operands: Where its operands stand, each followed by scale and zero point.
         result: Where the scale and zero point of the output stand.
+        is_shifted_first: Whether the zero point is added before rounding.
     """
 
     operator: str
     operands: tuple[int, ...] = (0,)
     result: int = 3
+    is_shifted_first: bool = False
 
     def __call__(self, state: Rewriting, node: onnx.NodeProto) -> None:
         inputs = [_operand(state, node, at) for at in self.operands]
         _write(state, node, self.operator, inputs, self.result)
+        integers = state.integers[node.output[0]]
+        integers.affine = replace(
+            integers.affine, is_shifted_first=self.is_shifted_first
+        )
 
 
 def _operand(state: Rewriting, node: onnx.NodeProto, at: int, axis: int = 0) -> str:
@@ -197,14 +203,14 @@ QLINEAR: dict[str, Handler] = {
     "ConvInteger": _integer_product("Conv", axis=0),
     "MatMulInteger": _integer_product("MatMul", axis=-1),
     "QGemm": _gemm,
-    "QLinearAdd": _Standard("Add", (0, 3), 6),
-    "QLinearAveragePool": _Standard("AveragePool"),
+    "QLinearAdd": _Standard("Add", (0, 3), 6, is_shifted_first=True),
+    "QLinearAveragePool": _Standard("AveragePool", is_shifted_first=True),
     "QLinearConcat": _concat,
     "QLinearConv": _conv,
     "QLinearGlobalAveragePool": _Standard("GlobalAveragePool"),
     "QLinearLeakyRelu": _Standard("LeakyRelu"),
     "QLinearMatMul": _matmul,
-    "QLinearMul": _Standard("Mul", (0, 3), 6),
+    "QLinearMul": _Standard("Mul", (0, 3), 6, is_shifted_first=True),
     "QLinearSigmoid": _Standard("Sigmoid"),
 }
 """Operators on integers, of ONNX and of onnxruntime."""

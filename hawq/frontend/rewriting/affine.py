@@ -105,6 +105,8 @@ class Affine:
         low: The lowest integer.
         high: The highest integer.
         axis: Of the channels; None if there is one scale.
+        is_shifted_first: Whether the zero point is added before rounding, as some
+            operators of onnxruntime do and ONNX does not.
     """
 
     scale: NDArray[Any]
@@ -112,6 +114,7 @@ class Affine:
     low: int
     high: int
     axis: int | None = None
+    is_shifted_first: bool = False
 
     def same_values(self, other: Affine) -> bool:
         """Tell whether both give every integer the same value.
@@ -150,7 +153,7 @@ class Affine:
         own = find_range(self.low, self.high)
         if own is None:
             return []
-        if not any(point % 2 for point in points):
+        if self.is_shifted_first or not any(point % 2 for point in points):
             return [(own, self.zero_point)]
         wide = covering(self.low - points[-1], self.high - points[0])
         return [(wide, none), (own, self.zero_point)]

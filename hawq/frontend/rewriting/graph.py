@@ -268,9 +268,9 @@ class Rewriting:
         integers = integers - affine.zero_point.reshape(shape)
         scale = affine.scale.reshape(shape)
         span = self._constant_range(affine, integers)
-        exact = integers * scale.astype(np.float64)
+        exact: NDArray[Any] = integers * scale.astype(np.float64)
         with np.errstate(over="ignore"):
-            values = exact.astype(np.float32)
+            values: NDArray[Any] = exact.astype(np.float32)
         if not gives_back(values, scale, integers):
             values = exact  # 53 bits are enough for integers of 33
         real = self.constant(values, f"{output}_value")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 
 from hawq.errors import NetworkError
-from hawq.frontend.rewriting.affine import Affine
 from hawq.frontend.rewriting.graph import Handler, Integers, Rewriting
 from hawq.frontend.rewriting.parameters import attribute, input_name
 from hawq.frontend.safety import label
@@ -56,7 +57,7 @@ def _move(state: Rewriting, node: onnx.NodeProto) -> None:
     low = min(one.affine.low for one in found.values())
     high = max(one.affine.high for one in found.values())
     state.keep(node, {i: state.values_of(node, one) for i, one in found.items()})
-    moved = Affine(affine.scale, affine.zero_point, low, high)
+    moved = replace(affine, low=low, high=high)
     for output in filter(None, node.output):
         state.integers[output] = Integers(output, output, moved, written=True)
 
