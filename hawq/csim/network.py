@@ -132,7 +132,7 @@ def compare_executor(
     for name, inputs in sets.inputs.items():
         chosen = {k: x[:samples] for k, x in inputs.items()}
         exact = {k: v[:samples] for k, v in sets.golden[name].items()}
-        floats = run_samples(model, chosen)
+        floats = run_samples(model, graph, chosen)
         bounds = error_bounds(graph, exact, chosen)
         for tensor in graph.tensors.values():
             if tensor.name not in floats:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
@@ -15,10 +16,13 @@ from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.change_batchsize import ChangeBatchSize
 from qonnx.transformation.infer_shapes import InferShapes
 
+from hawq.csim.channels_first import channels_first
 from hawq.errors import InexactError
-from hawq.integer.operation import CHANNELS_LAST
+from hawq.integer.graph import Graph
 
 FLOAT32_BITS = 24
+
+onnxruntime.set_default_logger_severity(3)  # errors; they are raised as well
 
 
 def run_qonnx(
@@ -46,47 +50,44 @@ def run_qonnx(
 
 
 def run_samples(
-    model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]]
+    model: onnx.ModelProto, graph: Graph, inputs: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
     """Execute a file of any shape sample by sample, at the batch size it has.
 
     Args:
         model: A QONNX model whose batch size is 1.
+        graph: The same, lowered: its tensors are returned.
         inputs: Input name → values, shape (samples, *shape).
 
     Returns:
-        Tensor name → floats, shape (samples, *tensor shape), for every tensor that the
-        executor computes.
+        Tensor name → floats, shape (samples, *tensor shape), for every tensor of the
+        graph that is in the file.
     """
-    wrapped = _executable(model)
+    wrapped = _executable(model, graph)
+    written = {name for node in model.graph.node for name in node.output}
+    wanted = [name for name in graph.tensors if name in written]
     rows: dict[str, list[NDArray[Any]]] = {}
     for i in range(len(next(iter(inputs.values())))):
         one = {name: x[i : i + 1].astype(np.float32) for name, x in inputs.items()}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             context = execute_onnx(wrapped, one, True)
-        for node in wrapped.graph.node:
-            for name in node.output:
-                rows.setdefault(name, []).append(np.asarray(context[name]))
+        for name in wanted:
+            rows.setdefault(name, []).append(np.asarray(context[name]))
     return {name: np.stack(values) for name, values in rows.items()}
 
 
-def _executable(model: onnx.ModelProto) -> ModelWrapper:
-    """Give shapes, and the opset that channels-last operators are run with."""
+def _executable(model: onnx.ModelProto, graph: Graph) -> ModelWrapper:
+    """Give shapes, and write channels-last operators as the executor can run them."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     # With annotations the executor refuses inputs that do not have their datatype, and
     # corner inputs are there to be of any value.
     del copy.graph.quantization_annotation[:]
-    known = {opset.domain: opset for opset in copy.opset_import}
-    standard = max(known[""].version if "" in known else 13, 11)
-    if CHANNELS_LAST not in known:
-        copy.opset_import.append(helper.make_opsetid(CHANNELS_LAST, standard))
-    else:
-        known[CHANNELS_LAST].version = standard
+    ranks = {name: len(t.shape) + 1 for name, t in graph.tensors.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ModelWrapper(copy).transform(InferShapes())
+        return ModelWrapper(channels_first(copy, ranks)).transform(InferShapes())
 
 
 def in_float64(model: ModelWrapper) -> ModelWrapper:
