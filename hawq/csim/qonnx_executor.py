@@ -84,10 +84,21 @@ def _executable(model: onnx.ModelProto, graph: Graph) -> ModelWrapper:
     # With annotations the executor refuses inputs that do not have their datatype, and
     # corner inputs are there to be of any value.
     del copy.graph.quantization_annotation[:]
+    for node in copy.graph.node:
+        if node.op_type in ("Quant", "IntQuant"):
+            _fill_in(node)
     ranks = {name: len(t.shape) + 1 for name, t in graph.tensors.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ModelWrapper(channels_first(copy, ranks)).transform(InferShapes())
+
+
+def _fill_in(node: onnx.NodeProto) -> None:
+    """Spell the attributes out that have defaults; the executor wants them all."""
+    given = {attribute.name for attribute in node.attribute}
+    for name, value in (("signed", 1), ("narrow", 0), ("rounding_mode", "ROUND")):
+        if name not in given:
+            node.attribute.append(helper.make_attribute(name, value))
 
 
 def in_float64(model: ModelWrapper) -> ModelWrapper:
