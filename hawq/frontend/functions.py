@@ -9,8 +9,8 @@ from onnx import inliner
 
 from hawq.errors import NetworkError
 
-MAX_NODES = 2**20
-"""Nodes after inlining; calls of calls double at each level."""
+MAX_NODES = 2**15
+"""Nodes of a network, its functions inlined: calls of calls double at each level."""
 
 
 def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -45,7 +45,7 @@ def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     total = sum(sizes.get((n.domain, n.op_type), 1) for n in model.graph.node)
     if total > MAX_NODES:
         raise NetworkError(
-            f"its functions unfold to {total} nodes, expected at most {MAX_NODES}: "
-            "export without functions"
+            f"{total} nodes with its functions unfolded, expected at most {MAX_NODES}: "
+            "export a smaller network"
         )
     return inliner.inline_local_functions(model)

@@ -23,7 +23,9 @@ from hawq.frontend.rewriting.parameters import (
     attribute,
     input_name,
     integer_range,
+    number,
     read_affine,
+    required_input,
 )
 from hawq.frontend.safety import label, name_nodes, sort_nodes
 
@@ -97,11 +99,11 @@ def _quantize(state: Rewriting, node: onnx.NodeProto) -> None:
     _require_real(state, node)
     kind = attribute(node, "output_dtype", 0) or TensorProto.UINT8
     integer_range(node, kind)
-    names = (node.input[1], input_name(node, 2), attribute(node, "axis", 1))
+    names = (required_input(node, 1), input_name(node, 2), attribute(node, "axis", 1))
     _require_whole_channels(node)
     affine = read_affine(state, node, *names, default=kind)
     name = node.output[0]
-    state.integers[name] = Integers(name, state.read(node.input[0]), affine)
+    state.integers[name] = Integers(name, state.read(required_input(node, 0)), affine)
 
 
 def _dequantize(state: Rewriting, node: onnx.NodeProto) -> None:
@@ -110,7 +112,7 @@ def _dequantize(state: Rewriting, node: onnx.NodeProto) -> None:
     dequantized = dequantize(
         state,
         node,
-        (node.input[0], node.input[1], input_name(node, 2)),
+        (required_input(node, 0), required_input(node, 1), input_name(node, 2)),
         axis,
         node.output[0],
     )
@@ -208,14 +210,14 @@ def _on_another_scale(
     whole = (own.low, own.high) == RANGES[TensorProto.INT32]  # exact sums
     if not whole:
         x = state.quantize(node, x, state.fresh(f"{wanted}_integers"), unit)
-    for operator, number in steps:
-        constant = state.constant(number, f"{wanted}_{operator.lower()}")
+    for operator, value in steps:
+        constant = state.constant(value, f"{wanted}_{operator.lower()}")
         x = state.emit(operator, (x, constant), state.fresh(f"{wanted}_real"))
     return x
 
 
 def _clip(state: Rewriting, node: onnx.NodeProto) -> None:
-    name, output = node.input[0], node.output[0]
+    name, output = required_input(node, 0), node.output[0]
     before, constant = state.integers.get(name), state.constants.get(name)
     if before is not None:
         affine = before.affine
@@ -235,21 +237,15 @@ def _bounds(
     state: Rewriting, node: onnx.NodeProto, low: int, high: int
 ) -> tuple[int, int]:
     """Read the bounds of a ``Clip`` of integers from ``low`` to ``high``."""
-    bounds = [low, high]
-    for i, closer in enumerate((max, min)):
-        name = input_name(node, i + 1)
-        if name and name not in state.constants:
-            raise NetworkError(
-                f"{label(node)}: bound {name!r} is computed from data: export with "
-                "constant bounds"
-            )
-        if name:
-            bounds[i] = closer(bounds[i], int(state.constants[name].item()))
-    return bounds[0], bounds[1]
+    given = number(state, node, 1), number(state, node, 2)
+    return (
+        low if given[0] is None else max(low, given[0]),
+        high if given[1] is None else min(high, given[1]),
+    )
 
 
 def _cast(state: Rewriting, node: onnx.NodeProto) -> None:
-    name, output = node.input[0], node.output[0]
+    name, output = required_input(node, 0), node.output[0]
     if name not in state.integers:
         state.keep(node)
         return

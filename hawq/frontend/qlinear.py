@@ -17,7 +17,12 @@ from hawq.errors import NetworkError
 from hawq.frontend.qdq import HANDLERS, dequantize, rewrite
 from hawq.frontend.rewriting.affine import RANGES, Affine
 from hawq.frontend.rewriting.graph import Handler, Integers, Rewriting
-from hawq.frontend.rewriting.parameters import attribute, input_name, read_affine
+from hawq.frontend.rewriting.parameters import (
+    attribute,
+    input_name,
+    read_affine,
+    required_input,
+)
 from hawq.frontend.safety import label
 
 ACCUMULATOR = RANGES[TensorProto.INT32]
@@ -69,8 +74,8 @@ class _Standard:
 
 def _operand(state: Rewriting, node: onnx.NodeProto, at: int, axis: int = 0) -> str:
     """Give the values of an operand that stands before its scale and zero point."""
-    names = tuple(input_name(node, at + i) for i in range(3))
-    return _values(state, node, (names[0], names[1], names[2]), axis)
+    names = required_input(node, at), required_input(node, at + 1)
+    return _values(state, node, (*names, input_name(node, at + 2)), axis)
 
 
 def _values(
@@ -100,7 +105,7 @@ def _write(
         return
     real = state.fresh(f"{output}_real")
     state.emit(operator, inputs, real, name=node.name, **attributes)
-    names = (node.input[result], input_name(node, result + 1))
+    names = (required_input(node, result), input_name(node, result + 1))
     affine = read_affine(state, node, *names, axis=1)
     state.integers[output] = Integers(output, real, affine)
 
@@ -116,7 +121,7 @@ def _bias(state: Rewriting, node: onnx.NodeProto, position: int) -> list[str]:
             "constant"
         )
     data, weights = (
-        read_affine(state, node, node.input[at], "", axis=0) for at in (1, 4)
+        read_affine(state, node, required_input(node, at), "", axis=0) for at in (1, 4)
     )
     scale = data.scale.astype(np.float64) * weights.scale.astype(np.float64)
     if np.array_equal(scale, scale.astype(np.float32)):
@@ -160,7 +165,12 @@ def _integer_product(operator: str, axis: int) -> Handler:
         one = state.fresh("one")
         state.constants[one] = np.array(1, dtype="f4")
         inputs = [
-            _values(state, node, (node.input[i], one, input_name(node, 2 + i)), axis)
+            _values(
+                state,
+                node,
+                (required_input(node, i), one, input_name(node, 2 + i)),
+                axis,
+            )
             for i in (0, 1)
         ]
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto
 
 from hawq.errors import NetworkError
-from hawq.frontend.functions import inline_functions
+from hawq.frontend.functions import MAX_NODES, inline_functions
 
 MAX_BYTES = 2**31 - 1
 """Largest file: protobuf's own limit."""
@@ -103,10 +103,16 @@ def sound_model(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         NetworkError: if it is damaged, or holds what no front end can carry.
     """
+    count = sum(len(graph.node) for graph in (model.graph, *model.functions))
+    if count > MAX_NODES:
+        raise NetworkError(
+            f"{count} nodes, expected at most {MAX_NODES}: export a smaller network"
+        )
     _require_text(model)
-    graphs = [model.graph, *model.functions]
-    for node in (node for graph in graphs for node in graph.node):
-        _require_plain(node)
+    for node in (node for function in model.functions for node in function.node):
+        _require_plain(node, in_function=True)
+    for node in model.graph.node:
+        _require_plain(node, in_function=False)
     if not model.graph.node:
         raise NetworkError("the file has no nodes: give an ONNX file of a network")
     sound = onnx.ModelProto()
@@ -256,7 +262,7 @@ def _require_text(model: onnx.ModelProto) -> None:
             )
 
 
-def _require_plain(node: onnx.NodeProto) -> None:
+def _require_plain(node: onnx.NodeProto, *, in_function: bool) -> None:
     """Refuse nodes without effect, with graphs inside, or with damaged tensors."""
     if not any(node.output):
         raise NetworkError(f"{label(node)} has no output: export it again")
@@ -266,6 +272,12 @@ def _require_plain(node: onnx.NodeProto) -> None:
                 f"{label(node)}: control flow (a graph in attribute "
                 f"{attribute.name!r}) cannot be carried: export without loops and "
                 "branches, in evaluation mode and with fixed shapes"
+            )
+        is_empty = attribute.ref_attr_name or not attribute.type
+        if is_empty and not in_function:
+            raise NetworkError(
+                f"{label(node)}: attribute {attribute.name!r} has no value: the file "
+                "is damaged, export it again"
             )
         if attribute.sparse_tensor.ByteSize() or attribute.sparse_tensors:
             raise NetworkError(
@@ -295,6 +307,8 @@ def require_whole(tensor: onnx.TensorProto, where: str) -> None:
         )
     if tensor.data_type == TensorProto.UNDEFINED and not tensor.ByteSize():
         return  # an attribute that holds no tensor
+    if tensor.HasField("segment"):
+        raise NetworkError(f"{where}: a part of a tensor: save it whole")
     shape = list(tensor.dims)
     if min(shape, default=0) < 0:
         raise NetworkError(f"{where}: shape {shape} has a negative size: export again")

@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 
 from hawq.frontend.rewriting.graph import Rewriting
-from hawq.frontend.rewriting.parameters import attribute
+from hawq.frontend.rewriting.parameters import attribute, input_name
 
 _THROUGH = ("Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose", "Relu")
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm")
@@ -61,12 +61,12 @@ def _factors(
     """Name the data and weights whose product a bias is added to."""
     if reader.op_type in _PRODUCTS and list(reader.input).index(bias) == 2:
         plain = all(attribute(reader, n, 1.0) == 1.0 for n in ("alpha", "beta"))
-        return (reader.input[0], reader.input[1]) if plain else None
+        return (input_name(reader, 0), input_name(reader, 1)) if plain else None
     if reader.op_type == "Add":
         for name in reader.input:
             writer = state.writers.get(name)
             if name != bias and writer is not None and writer.op_type == "MatMul":
-                return writer.input[0], writer.input[1]
+                return input_name(writer, 0), input_name(writer, 1)
     return None
 
 
@@ -74,8 +74,8 @@ def _scale(state: Rewriting, name: str) -> NDArray[Any] | None:
     """Find the scale of a dequantized tensor, through operators that keep it."""
     while (writer := state.writers.get(name)) is not None:
         if writer.op_type == "DequantizeLinear":
-            return state.constants.get(writer.input[1])
+            return state.constants.get(input_name(writer, 1))
         if writer.op_type not in _THROUGH:
             return None
-        name = writer.input[0]
+        name = input_name(writer, 0)
     return None

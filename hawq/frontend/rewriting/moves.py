@@ -9,7 +9,7 @@ import onnx
 
 from hawq.errors import NetworkError
 from hawq.frontend.rewriting.graph import Handler, Integers, Rewriting
-from hawq.frontend.rewriting.parameters import attribute, input_name
+from hawq.frontend.rewriting.parameters import attribute, input_name, number
 from hawq.frontend.safety import label
 
 REARRANGEMENTS = (
@@ -63,16 +63,15 @@ def _move(state: Rewriting, node: onnx.NodeProto) -> None:
 
 
 def _pad(state: Rewriting, node: onnx.NodeProto) -> None:
-    if node.input[0] not in state.integers:
+    if input_name(node, 0) not in state.integers:
         state.keep(node)
         return
-    integers = state.integers[node.input[0]]
-    value = input_name(node, 2)
-    padding = state.constants[value].item() if value in state.constants else 0
+    integers = state.integers[input_name(node, 0)]
+    padding = number(state, node, 2) or 0
     is_constant = attribute(node, "mode", "constant") == "constant"
-    if is_constant and np.any(integers.affine.zero_point != int(padding)):
+    if is_constant and np.any(integers.affine.zero_point != padding):
         raise NetworkError(
-            f"{label(node)}: pads integers with {int(padding)}, which is not their "
+            f"{label(node)}: pads integers with {padding}, which is not their "
             "zero point: pad with zeros before quantizing"
         )
     _move(state, _without(node, 2))
@@ -91,7 +90,7 @@ def _without(node: onnx.NodeProto, position: int) -> onnx.NodeProto:
 
 def _resize(state: Rewriting, node: onnx.NodeProto) -> None:
     if (
-        node.input[0] in state.integers
+        input_name(node, 0) in state.integers
         and attribute(node, "mode", "nearest") != "nearest"
     ):
         raise NetworkError(
@@ -101,7 +100,7 @@ def _resize(state: Rewriting, node: onnx.NodeProto) -> None:
 
 
 def _relu(state: Rewriting, node: onnx.NodeProto) -> None:
-    integers = state.integers.get(node.input[0])
+    integers = state.integers.get(input_name(node, 0))
     if integers is not None and np.any(integers.affine.zero_point):
         raise NetworkError(
             f"{label(node)}: a Relu of integers whose zero point is not 0: put "

@@ -133,12 +133,71 @@ def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
 
     Returns:
         Its value; text is decoded.
+
+    Raises:
+        NetworkError: if it is of another type than the default.
     """
     for found in node.attribute:
         if found.name == name:
             value = helper.get_attribute_value(found)
-            return value.decode(errors="replace") if isinstance(value, bytes) else value
+            value = (
+                value.decode(errors="replace") if isinstance(value, bytes) else value
+            )
+            if not isinstance(value, type(default)):
+                raise NetworkError(
+                    f"{label(node)}: attribute {name!r} is {value!r}, expected one "
+                    f"like {default!r}: the file is damaged, export it again"
+                )
+            return value
     return default
+
+
+def required_input(node: onnx.NodeProto, position: int) -> str:
+    """Give the name of an input that must be there.
+
+    Args:
+        node: The node.
+        position: Of the input.
+
+    Returns:
+        The name.
+
+    Raises:
+        NetworkError: if it is absent.
+    """
+    name = input_name(node, position)
+    if not name:
+        raise NetworkError(
+            f"{label(node)}: input {position} is absent: the file is damaged, export "
+            "it again"
+        )
+    return name
+
+
+def number(state: Rewriting, node: onnx.NodeProto, position: int) -> int | None:
+    """Give an optional input that is one whole number.
+
+    Args:
+        state: The graph.
+        node: The node.
+        position: Of the input.
+
+    Returns:
+        The number; None if the input is absent.
+
+    Raises:
+        NetworkError: if it is computed from data, or not one number.
+    """
+    name = input_name(node, position)
+    if not name:
+        return None
+    values = state.constants.get(name)
+    if values is None or values.size != 1:
+        raise NetworkError(
+            f"{label(node)}: input {name!r} is computed from data or not one number: "
+            "export it as a constant"
+        )
+    return int(values.item())
 
 
 def input_name(node: onnx.NodeProto, position: int) -> str:
