@@ -27,7 +27,7 @@ from hawq.frontend.rewriting.parameters import (
     read_affine,
     required_input,
 )
-from hawq.frontend.safety import label, name_nodes, sort_nodes
+from hawq.frontend.safety import label, name_nodes, sort_nodes, type_name
 
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 """Domains in which the operators of this package mean what is written here."""
@@ -253,7 +253,7 @@ def _cast(state: Rewriting, node: onnx.NodeProto) -> None:
     if kind != TensorProto.FLOAT:
         raise NetworkError(
             f"{label(node)}: casts the integers {name!r} to "
-            f"{TensorProto.DataType.Name(kind).lower()}, expected float: cast to float"
+            f"{type_name(kind)}, expected float: cast to float"
         )
     itself = Affine(np.array(1, "f4"), np.array(0), *RANGES[TensorProto.INT32])
     integers = state.integers[name]

@@ -65,11 +65,8 @@ class _Standard:
 
     def __call__(self, state: Rewriting, node: onnx.NodeProto) -> None:
         inputs = [_operand(state, node, at) for at in self.operands]
-        _write(state, node, self.operator, inputs, self.result)
-        integers = state.integers[node.output[0]]
-        integers.affine = replace(
-            integers.affine, is_shifted_first=self.is_shifted_first
-        )
+        required_input(node, self.result)
+        _write(state, node, self.operator, inputs, self.result, self.is_shifted_first)
 
 
 def _operand(state: Rewriting, node: onnx.NodeProto, at: int, axis: int = 0) -> str:
@@ -91,6 +88,7 @@ def _write(
     operator: str,
     inputs: list[str],
     result: int,
+    is_shifted_first: bool = False,
 ) -> None:
     """Write an operator on values, and say how its output is quantized."""
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -107,6 +105,7 @@ def _write(
     state.emit(operator, inputs, real, name=node.name, **attributes)
     names = (required_input(node, result), input_name(node, result + 1))
     affine = read_affine(state, node, *names, axis=1)
+    affine = replace(affine, is_shifted_first=is_shifted_first)
     state.integers[output] = Integers(output, real, affine)
 
 
@@ -123,6 +122,10 @@ def _bias(state: Rewriting, node: onnx.NodeProto, position: int) -> list[str]:
     data, weights = (
         read_affine(state, node, required_input(node, at), "", axis=0) for at in (1, 4)
     )
+    if data.axis is not None:
+        raise NetworkError(
+            f"{label(node)}: data with one scale a channel: export one scale a tensor"
+        )
     scale = data.scale.astype(np.float64) * weights.scale.astype(np.float64)
     if np.array_equal(scale, scale.astype(np.float32)):
         scale = scale.astype(np.float32)

@@ -317,7 +317,7 @@ def require_whole(tensor: onnx.TensorProto, where: str) -> None:
     bits = BITS.get(tensor.data_type)
     if bits is None:
         raise NetworkError(
-            f"{where}: numbers of type {_type(tensor.data_type)} are not carried: "
+            f"{where}: numbers of type {type_name(tensor.data_type)} are not carried: "
             "export in float32 with integers of 4 to 32 bits"
         )
     count = math.prod(shape)
@@ -328,7 +328,7 @@ def require_whole(tensor: onnx.TensorProto, where: str) -> None:
         expected = -(-count // 2) if bits == 4 else count
     if found != expected:
         raise NetworkError(
-            f"{where}: shape {shape} of {_type(tensor.data_type)} needs {expected} "
+            f"{where}: shape {shape} of {type_name(tensor.data_type)} needs {expected} "
             f"{unit}, but the file holds {found}: it is damaged, export it again"
         )
 
@@ -359,6 +359,14 @@ def _require_sizes(graph: onnx.GraphProto) -> None:
             )
 
 
-def _type(number: int) -> str:
+def type_name(number: int) -> str:
+    """Name a type of ONNX.
+
+    Args:
+        number: As in a file.
+
+    Returns:
+        The name in lower case, or the number if there is no such type.
+    """
     names: dict[int, str] = {v: k for k, v in TensorProto.DataType.items()}
     return names.get(number, f"number {number}").lower()

@@ -131,7 +131,7 @@ def test_a_clip_between_sets_the_bits(case, onnx_file, original, rewritten):
     y = file.node("DequantizeLinear", file.node("Clip", q, *bounds), *parameters)
     model = file.model(y)
     made = qdq_to_qonnx(model)
-    assert quants(made)[y][:3] == (bits, int(dtype == "i1"), narrow)
+    assert quants(made)[y][0] == bits
     x = QUARTERS * np.float32(scale)
     assert_array_equal(rewritten(made, x)[y], original(model, x)[y])
 
@@ -146,9 +146,17 @@ def clipped(file, low, high, dtype="i1"):
 
 @pytest.mark.parametrize(
     ("low", "high", "span"),
-    [(0, 1, (1, 0, 0)), (-1, 1, (2, 1, 1)), (0, 2, (2, 0, 1)), (-2, 1, (2, 1, 0))],
+    [
+        (0, 1, (1, 0, 0)),
+        (-1, 1, (2, 1, 1)),
+        (0, 2, (2, 0, 1)),
+        (-2, 1, (2, 1, 0)),
+        (0, 7, (3, 0, 0)),
+        (-7, 7, (4, 1, 1)),
+        (-127, 127, (8, 1, 1)),
+    ],
 )
-def test_one_and_two_bits(low, high, span, onnx_file):
+def test_bounds_give_bits_sign_and_narrowness(low, high, span, onnx_file):
     """PEERS 13: one signed bit means -1 and +1 in QONNX, so it is never written."""
     file = onnx_file(1, 4)
     y = clipped(file, low, high)
@@ -391,6 +399,6 @@ def test_bounds_computed_from_data(onnx_file):
     file.nodes[-1].input[0] = "x"
     y = file.node("Clip", q, bound, name="clip")
     assert refused(file, y) == (
-        "node 'clip' (Clip): bound 'reducemax1' is computed from data: export with "
-        "constant bounds"
+        "node 'clip' (Clip): input 'reducemax1' is computed from data or not one "
+        "number: export it as a constant"
     )

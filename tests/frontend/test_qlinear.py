@@ -297,6 +297,28 @@ def test_a_bias_computed_from_data(onnx_file):
     )
 
 
+def test_data_with_one_scale_a_channel(onnx_file):
+    file = onnx_file(4, 4)
+    parameters = file.parameters(np.ones(4), np.zeros(4), "u1")
+    q = file.node("QuantizeLinear", "x", *parameters, axis=0)
+    w = [file.constant(small(4, 3), "i1"), *file.parameters(0.25, 0)]
+    bias = file.constant([1, 2, 3], "i4")
+    result = file.parameters(1.0, 0, "u1")
+    y = file.node("QGemm", q, *parameters, *w, bias, *result, name="g", **MICROSOFT)
+    assert refused(file, y) == (
+        "node 'g' (QGemm): data with one scale a channel: export one scale a tensor"
+    )
+
+
+def test_a_result_without_scale(onnx_file):
+    file = onnx_file(1, 4)
+    y = file.node("QLinearSigmoid", *image(file), name="s", **MICROSOFT)
+    assert refused(file, y) == (
+        "node 's' (QLinearSigmoid): input 3 is absent: the file is damaged, export it "
+        "again"
+    )
+
+
 def test_a_sum_of_integers_that_have_a_scale(onnx_file):
     file = onnx_file(1, 4)
     q, *_ = image(file)

@@ -76,7 +76,8 @@ def tidy(model: onnx.ModelProto) -> None:
     written = {name for node in kept for name in node.output}
     _retain(graph.initializer, needed)
     _retain(graph.input, needed | data)
-    _retain(graph.value_info, needed | written)
+    borders = {value.name for value in (*graph.input, *graph.output)}
+    _retain(graph.value_info, needed.union(written) - borders)
     _retain(graph.quantization_annotation, needed | written, "tensor_name")
     present = {"", "ai.onnx", *(opset.domain for opset in model.opset_import)}
     for domain in sorted({node.domain for node in kept} - present):

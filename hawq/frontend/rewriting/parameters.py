@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from hawq.errors import FormatError, NetworkError
 from hawq.frontend.rewriting.affine import RANGES, Affine
 from hawq.frontend.rewriting.graph import Rewriting
-from hawq.frontend.safety import label
+from hawq.frontend.safety import label, type_name
 
 
 def read_affine(
@@ -104,9 +104,9 @@ def integer_range(node: onnx.NodeProto, kind: int) -> tuple[int, int]:
         NetworkError: if it is no integer type of 4 to 32 bits.
     """
     if kind not in RANGES:
-        names = [TensorProto.DataType.Name(k).lower() for k in RANGES]
+        names = [type_name(k) for k in RANGES]
         raise NetworkError(
-            f"{label(node)}: quantizes to {TensorProto.DataType.Name(kind).lower()}, "
+            f"{label(node)}: quantizes to {type_name(kind)}, "
             f"expected one of {', '.join(names)}: export with integers"
         )
     return RANGES[kind]
