@@ -1,172 +1,257 @@
-"""Bring a chain of nodes to one affine map, one rounding and one clip.
+"""Bring a chain of nodes to one affine map, one bend, one rounding and one clip.
 
-``clip(round((x @ matrix * 2**grow + offset) * 2**-drop), low, high)`` is exact because
-rounding is monotone and leaves integers alone: limits before it become limits after it.
+``clip(round(bend((x * factor + offset) / divisor)) - lift, low, high)`` is exact:
+rounding and bending are monotone and rounding leaves integers alone, so that limits
+before them become limits after them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
 
-from hawq.fixed import (
-    FixedPoint,
-    IntArray,
-    Overflow,
-    Rounding,
-    as_integers,
-    power_of_two_exponent,
-    shift_right,
-)
+from hawq.fixed import IntArray, Overflow, Rounding, as_integers, divide
+from hawq.integer.grid import Grid
 from hawq.integer.nodes import (
     Affine,
+    Clip,
+    Conv,
     Dense,
+    LeakyRelu,
     Node,
     Relu,
     Requantize,
 )
-from hawq.integer.steps import FLOAT_ROUNDING, FloatStep
-from hawq.integer.sums import absolute_sum
 from hawq.integer.tensor import Tensor
 
-MAX_SHIFT = 60
-"""Binary places a float step may shift: far from float32's smallest normal number."""
+_HALF_UP_OR_DOWN = (Rounding.HALF_UP, Rounding.HALF_DOWN)
+_UNMOVED = (Rounding.FLOOR, Rounding.CEIL, *_HALF_UP_OR_DOWN)
+"""Modes that treat all integers alike: a zero point changes nothing."""
+
+_NOTHING_ADDED = (
+    None,
+    Rounding.HALF_EVEN,
+    Rounding.FLOOR,
+    Rounding.CEIL,
+    Rounding.TOWARD_ZERO,
+    Rounding.AWAY,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class NormalForm:
-    """``clip(round((x @ matrix * 2**grow + offset) * 2**-drop), low, high)``.
+    """``clip(round(bend((x * factor + offset) / divisor)) - lift, low, high)``.
+
+    ``bend`` multiplies what is negative by ``slope``.
 
     Attributes:
-        fraction: Fraction bits of the result.
-        lows: Smallest result without the clip, for each element.
-        highs: Largest result without the clip, for each element.
-        matrix: Shape (in, out), or None for the identity.
-        offset: Shape (out,) with a matrix, else that of ``x``; or None.
-        grow: 0 with a matrix.
-        drop: Negative shifts left.
-        rounding: None where ``drop`` is not positive.
+        bottom: Smallest result without the clip.
+        top: Largest result without the clip.
+        factor: Python integers that broadcast to ``x``.
+        offset: Python integers that broadcast to ``x``.
+        divisor: 1 if nothing is rounded.
+        slope: Not negative.
+        rounding: None where nothing is rounded.
+        lift: Taken away after rounding.
         low: None if there is no limit.
         high: None if there is no limit.
     """
 
-    fraction: int
-    lows: IntArray
-    highs: IntArray
-    matrix: IntArray | None = None
-    offset: IntArray | None = None
-    grow: int = 0
-    drop: int = 0
+    bottom: int
+    top: int
+    factor: IntArray = field(default_factory=lambda: np.array(1))
+    offset: IntArray = field(default_factory=lambda: np.array(0))
+    divisor: int = 1
+    slope: Fraction = Fraction(1)
     rounding: Rounding | None = None
+    lift: int = 0
     low: int | None = None
     high: int | None = None
 
-    def reach(self, x: Tensor) -> int:
-        """Bound the magnitude of every partial sum, in units of the affine map.
+    def __post_init__(self) -> None:
+        for name in ("factor", "offset"):
+            exact = np.asarray(getattr(self, name), dtype=object)
+            object.__setattr__(self, name, exact)
+
+    def reach(self, largest: int) -> int:
+        """Bound every number on the way to the result, in units of ``1 / divisor``.
 
         Args:
-            x: The tensor the form is applied to.
+            largest: Bound on the magnitude of ``x``.
 
         Returns:
-            A bound that holds for any order of summation.
+            A bound on magnitudes.
         """
-        if self.matrix is not None:
-            return absolute_sum(x.lows, x.highs, self.matrix, self.offset)
-        largest = max(-x.low, x.high) << self.grow
-        if self.offset is None or not self.offset.size:
-            return largest
-        return largest + int(max(map(abs, self.offset.ravel().tolist())))
+        products = abs(self.factor) * largest
+        sums = products + abs(self.offset)
+        return self.after(int(np.max(sums, initial=0)))
 
-    def step(self, source: str, target: str, carrier: str) -> FloatStep:
-        """Write the form in floats.
+    def after(self, largest: int) -> int:
+        """Bound what follows the affine map, in units of ``1 / divisor``.
 
         Args:
-            source: Name of the input tensor.
-            target: Name of the output tensor.
-            carrier: ``float32`` or ``float64``, whichever ``reach`` allows.
+            largest: Bound on the magnitude of ``x * factor + offset``.
 
         Returns:
-            The step.
+            A bound on magnitudes, with room for the half that some modes add.
         """
-        unit = 2.0**-self.drop
-        rounding = None if self.rounding is None else FLOAT_ROUNDING[self.rounding]
-        low = -math.inf if self.low is None else float(self.low)
-        high = math.inf if self.high is None else float(self.high)
-        limits = None if math.isinf(low) and math.isinf(high) else (low, high)
-        offset = None if self.offset is None else self.offset.astype(np.float64) * unit
-        if self.matrix is None:
-            factor = unit * 2.0**self.grow
-            column = None if offset is None else offset.astype(carrier)[..., None]
-            return FloatStep(source, target, None, factor, column, rounding, limits)
-        if offset is None:
-            offset = np.zeros(self.matrix.shape[1])
-        weights = self.matrix.T.astype(np.float64) * unit
-        matrix = np.concatenate([weights, offset[:, None]], axis=1).astype(carrier)
-        return FloatStep(source, target, matrix, 1.0, None, rounding, limits)
+        room = 0 if self.rounding in _NOTHING_ADDED else self.divisor
+        return math.ceil(largest * max(Fraction(1), self.slope)) + room
+
+    def exact(self, x: IntArray, factor: IntArray, offset: IntArray) -> IntArray:
+        """Compute some elements in Python integers.
+
+        Args:
+            x: Python integers, shape (elements,).
+            factor: Of each of them.
+            offset: Of each of them.
+
+        Returns:
+            The results.
+        """
+        p, q = self.slope.as_integer_ratio()
+        y = x * factor + offset
+        y = np.where(y < 0, y * p, y * q)
+        y = divide(y, self.divisor * q, self.rounding or Rounding.FLOOR) - self.lift
+        y = y if self.low is None else np.maximum(y, self.low)
+        return y if self.high is None else np.minimum(y, self.high)
 
 
 def normal_form(
-    chain: Sequence[Node], tensors: Mapping[str, Tensor]
+    chain: Sequence[Node], tensors: Mapping[str, Tensor], source: str
 ) -> NormalForm | None:
     """Bring a chain to normal form.
 
     Args:
-        chain: Each node reads the output of the one before. Affine nodes come first, at
-            most one ``Requantize`` comes last.
+        chain: Each node reads the output of the one before; see ``may_follow``.
         tensors: The graph's.
+        source: What the first node reads.
 
     Returns:
         The form, without limits that bounds prove superfluous, or None if the chain has
-        none that floats can carry.
+        none.
     """
-    affine = [node for node in chain if isinstance(node, Dense | Affine)]
-    start = affine[-1].output if affine else chain[0].inputs[0]
-    base = tensors[start]
-    names = [chain[0].inputs[0], *(node.output for node in chain)]
-    if any(power_of_two_exponent(tensors[name].scale) is None for name in names):
-        return None
-    form: NormalForm | None = NormalForm(base.fraction, base.lows, base.highs)
+    x = tensors[source]
+    form: NormalForm | None = NormalForm(x.low, x.high)
     for node in chain:
-        form = None if form is None else _follow(form, node)
+        if form is not None:
+            form = _follow(form, node, tensors)
     return None if form is None else _without_superfluous_limits(form)
 
 
-def _follow(form: NormalForm, node: Node) -> NormalForm | None:
+def may_follow(chain: Sequence[Node], node: Node | None) -> bool:
+    """Tell whether a chain that one step could do may grow by a node.
+
+    Args:
+        chain: Sums of products, then affine maps, then what is monotone, then one
+            rounding.
+        node: What reads the chain's output, if it is one node.
+
+    Returns:
+        Whether the kinds are in that order.
+    """
+    stages = {Dense: 0, Conv: 0, Affine: 1, LeakyRelu: 2, Relu: 3, Clip: 3}
+    last = stages.get(type(chain[-1]), 4)
+    return last < 4 and (
+        isinstance(node, Requantize)
+        or (isinstance(node, Affine) and last <= 1)
+        or (isinstance(node, LeakyRelu) and last < 2)
+        or (isinstance(node, Relu | Clip))
+    )
+
+
+def fold(
+    node: Dense | Conv, form: NormalForm, shape: tuple[int, ...]
+) -> tuple[Dense | Conv, NormalForm] | None:
+    """Multiply weights by the form's factors, and add its offsets to the bias.
+
+    Args:
+        node: Sums of products.
+        form: What follows.
+        shape: Of the sums.
+
+    Returns:
+        The node whose sums are in units of ``1 / divisor``, and the rest of the form;
+        or None if factors or offsets differ along other axes than the channels.
+    """
+    axis = len(shape) - 1
+    if isinstance(node, Conv) and not node.window.channels_last:
+        axis = 0
+    factor = per_channel(form.factor, shape, axis)
+    offset = per_channel(form.offset, shape, axis)
+    if factor is None or offset is None:
+        return None
+    column = factor
+    if isinstance(node, Conv):
+        column = factor.reshape(-1, *[1] * (node.weights.ndim - 1))
+    bias = 0 if node.bias is None else _exact(node.bias)
+    folded = replace(
+        node,
+        weights=as_integers(_exact(node.weights) * column),
+        bias=as_integers(np.asarray(bias * factor + offset, dtype=object)),
+    )
+    return folded, replace(form, factor=np.array(1), offset=np.array(0))
+
+
+def per_channel(values: IntArray, shape: tuple[int, ...], axis: int) -> IntArray | None:
+    """Give one value a channel.
+
+    Args:
+        values: Integers that broadcast to ``shape``.
+        shape: Of one sample.
+        axis: Of the channels.
+
+    Returns:
+        Python integers, shape (channels,), or None if values differ along other axes.
+    """
+    full = values.reshape((1,) * (len(shape) - values.ndim) + values.shape)
+    rows = np.moveaxis(full, axis, 0).reshape(full.shape[axis], -1).astype(object)
+    if (rows != rows[:, :1]).any():
+        return None
+    return np.broadcast_to(rows[:, 0], (shape[axis],))
+
+
+def _follow(
+    form: NormalForm, node: Node, tensors: Mapping[str, Tensor]
+) -> NormalForm | None:
+    y = tensors[node.output]
     match node:
-        case Dense():
-            return replace(form, matrix=node.weights, offset=node.bias)
         case Affine():
-            return _add(form, node)
+            return replace(
+                form,
+                bottom=y.low,
+                top=y.high,
+                factor=form.factor * _exact(node.multiplier),
+                offset=form.offset * _exact(node.multiplier) + _exact(node.constant),
+            )
+        case LeakyRelu():
+            if node.slope < 0:
+                return None
+            ones = node.slope.denominator
+            return replace(
+                form,
+                bottom=y.low,
+                top=y.high,
+                factor=form.factor * ones,
+                offset=form.offset * ones,
+                slope=node.slope,
+            )
         case Relu():
             return _limit(form, 0, None)
+        case Clip():
+            return _limit(form, node.low, node.high)
         case Requantize():
-            target = node.grid.fixed_point
-            return None if target is None else _requantize(form, target)
+            return _requantize(form, node.grid, tensors[node.inputs[0]].scale)
         case _:
             return None
 
 
-def _add(form: NormalForm, node: Affine) -> NormalForm | None:
-    factors = np.unique(node.multiplier)
-    shift = power_of_two_exponent(Fraction(int(factors[0]))) if factors.size else None
-    if shift is None or factors.size > 1:
-        return None
-    added = node.constant.astype(object)
-    if form.matrix is not None:
-        rows = added.reshape(-1, added.shape[-1])
-        if (rows != rows[0]).any():
-            return None  # one bias a column cannot differ along the other axes
-        added = rows[0]
-    if form.offset is not None:
-        added = added + (form.offset.astype(object) << shift)
-    form = replace(form, offset=as_integers(np.asarray(added, dtype=object)))
-    if form.matrix is None:
-        return replace(form, grow=form.grow + shift)
-    return replace(form, matrix=as_integers(form.matrix.astype(object) << shift))
+def _exact(values: IntArray) -> IntArray:
+    return values.astype(object)
 
 
 def _limit(form: NormalForm, low: int | None, high: int | None) -> NormalForm:
@@ -181,33 +266,44 @@ def _limit(form: NormalForm, low: int | None, high: int | None) -> NormalForm:
     return replace(form, low=first, high=last)
 
 
-def _requantize(form: NormalForm, target: FixedPoint) -> NormalForm | None:
-    drop = form.fraction - target.fraction
-    rounds = drop > 0
-    if abs(drop) > MAX_SHIFT or (rounds and target.rounding not in FLOAT_ROUNDING):
+def _requantize(form: NormalForm, grid: Grid, scale: Fraction) -> NormalForm | None:
+    ratio = scale / grid.scale
+
+    def moved(integer: int | None) -> int | None:
+        if integer is None:
+            return None
+        return int(grid.rounded(as_integers([integer]), scale)[0])
+
+    bottom, top, low, high = map(moved, (form.bottom, form.top, form.low, form.high))
+    if bottom is None or top is None:
         return None
-
-    def moved(integers: IntArray | int) -> IntArray:
-        return shift_right(as_integers(integers), drop, target.rounding)
-
-    form = replace(
-        form,
-        fraction=target.fraction,
-        lows=moved(form.lows),
-        highs=moved(form.highs),
-        drop=drop,
-        rounding=target.rounding if rounds else None,
-        low=None if form.low is None else int(moved(form.low)),
-        high=None if form.high is None else int(moved(form.high)),
+    lift = 0 if grid.rounding in _UNMOVED else grid.zero_point
+    if grid.rounding is Rounding.HALF_EVEN:
+        lift %= 2
+    if ratio.denominator == 1:
+        lift = 0
+    if lift and form.slope != 1:
+        return None
+    form = NormalForm(
+        bottom,
+        top,
+        form.factor * ratio.numerator,
+        form.offset * ratio.numerator + lift * ratio.denominator,
+        ratio.denominator,
+        form.slope,
+        grid.rounding if ratio.denominator > 1 else None,
+        lift,
+        low,
+        high,
     )
-    if target.overflow is not Overflow.WRAP:
-        return _limit(form, target.min, target.max)
-    low = form.lows.min() if form.low is None else max(form.low, form.lows.min())
-    high = form.highs.max() if form.high is None else min(form.high, form.highs.max())
-    return form if target.min <= low and high <= target.max else None
+    if grid.overflow is not Overflow.WRAP:
+        return _limit(form, grid.low, grid.high)
+    first = bottom if low is None else max(low, bottom)
+    last = top if high is None else min(high, top)
+    return form if grid.low <= first and last <= grid.high else None
 
 
 def _without_superfluous_limits(form: NormalForm) -> NormalForm:
-    low = None if form.low is None or form.lows.min() >= form.low else form.low
-    high = None if form.high is None or form.highs.max() <= form.high else form.high
+    low = None if form.low is None or form.bottom >= form.low else form.low
+    high = None if form.high is None or form.top <= form.high else form.high
     return replace(form, low=low, high=high)

@@ -1,39 +1,56 @@
 """Compile an integer graph into steps whose number types bounds prove exact.
 
-A chain of dense layer, constant, ReLU and requantization whose inner tensors nobody
-asks for becomes one matrix product, one rounding and one clip. That is exact because
+A chain of sums of products, constants, ReLU and requantization whose inner tensors
+nobody asks for becomes one step. That is exact because
 
 - a sum of integers is exact in a float while no partial sum exceeds 2**24 (float32) or
   2**53 (float64), in any order; multiplying all of them by a power of two changes
   nothing;
-- rounding is monotone and leaves integers alone, so limits before it become limits
-  after it.
+- what follows has a normal form, which ``hawq.integer.epilogue`` computes exactly.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hawq.fixed import Overflow, Rounding, power_of_two_exponent
+from hawq.fixed import IntArray, Overflow, Rounding, power_of_two_exponent
+from hawq.integer.epilogue import (
+    EXACT_UP_TO,
+    MAX_SHIFT,
+    Epilogue,
+    exact_epilogue,
+    filtered_epilogue,
+)
 from hawq.integer.graph import Graph
+from hawq.integer.kernels import Correlation, Kernel, Product
 from hawq.integer.nodes import (
     Affine,
+    Conv,
     Dense,
     Node,
     Quantize,
-    Relu,
     Requantize,
     Reshape,
+    Sum,
+    Table,
+    Threshold,
+    Transpose,
 )
-from hawq.integer.normal_form import MAX_SHIFT, normal_form
+from hawq.integer.normal_form import (
+    NormalForm,
+    fold,
+    may_follow,
+    normal_form,
+    per_channel,
+)
 from hawq.integer.steps import (
-    EXACT_UP_TO,
-    IntegerStep,
+    FloatStep,
+    NodeStep,
     QuantizeStep,
     ReshapeStep,
     Slot,
@@ -44,6 +61,9 @@ from hawq.integer.tensor import Tensor
 
 CARRIERS = ("float32", "float64", "int64", "object")
 """Number types, the fastest first."""
+
+FLOATS = ("float32", "float64")
+WHOLE = ("int64", "object")
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +124,7 @@ class _Compiler:
         nodes = self.graph.nodes
         uses = Counter(name for node in nodes for name in node.inputs)
         readers = {name: node for node in nodes for name in node.inputs}
+        self.multiplied = {n.inputs[0] for n in nodes if isinstance(n, Dense)}
         kept = set(self.keep)
         self.follower = {
             name: readers[name]
@@ -114,37 +135,35 @@ class _Compiler:
     def chain(self, node: Node) -> list[Node]:
         """Collect nodes that one float step could do together."""
         nodes = [node]
-        affine = isinstance(node, Dense | Affine)
-        while isinstance(nodes[-1], Dense | Affine | Relu):
-            after = self.follower.get(nodes[-1].output)
-            if isinstance(after, Affine) and affine:
-                nodes.append(after)
-                continue
-            if not isinstance(after, Relu | Requantize):
-                break
-            affine = False
+        while may_follow(nodes, after := self.follower.get(nodes[-1].output)):
+            assert after is not None
             nodes.append(after)
         return nodes
 
     def add(self, chain: list[Node]) -> None:
-        """Append the chain's steps: fused if a float is exact, else node by node."""
-        first = chain[0]
-        if isinstance(first, Quantize):
-            self._quantize(first)
-        elif not self._float(chain):
-            for node in chain:
-                if not self._float([node]):
-                    self._integer(node)
+        """Append the chain's steps: as few as floats can do, else node by node."""
+        if isinstance(chain[0], Quantize):
+            self._quantize(chain[0])
+            return
+        while chain:
+            done = next(n for n in range(len(chain), -1, -1) if self._float(chain[:n]))
+            if not done:
+                self._node(chain[0])
+            chain = chain[max(1, done) :]
 
-    def _slot(self, name: str, carrier: str) -> None:
-        self.slots[name] = Slot(self.graph.tensors[name].shape, carrier)
+    def _slot(self, name: str, carrier: str, order: tuple[int, ...] | None) -> None:
+        shape = self.graph.tensors[name].shape
+        ones = name in self.multiplied and carrier.startswith("float") and bool(shape)
+        self.slots[name] = Slot(shape, carrier, order, ones)
 
-    def _carrier(self, reach: int, floats: bool) -> str | None:
+    def _carrier(self, reach: int, wanted: Sequence[str]) -> str | None:
         for carrier in self.carriers:
-            suits = carrier.startswith("float") == floats
-            if suits and reach <= EXACT_UP_TO.get(carrier, reach):
+            if carrier in wanted and reach <= EXACT_UP_TO.get(carrier, reach):
                 return carrier
         return None
+
+    def _floats(self, reach: int) -> list[str]:
+        return [c for c in self.carriers if c in FLOATS and reach <= EXACT_UP_TO[c]]
 
     def _quantize(self, node: Quantize) -> None:
         grid = node.grid
@@ -159,36 +178,137 @@ class _Compiler:
             and abs(exponent) <= MAX_SHIFT
         )
         reach = max(-grid.low, grid.high)
-        carrier = self._carrier(reach, floats=True)
-        chosen = carrier or self._carrier(reach, floats=False) or "object"
-        self._slot(node.output, chosen)
-        self.steps.append(QuantizeStep(node, fast and carrier is not None))
+        carrier = self._carrier(reach, CARRIERS) or "object"
+        self._slot(node.output, carrier, None)
+        self.steps.append(QuantizeStep(node, fast and carrier in FLOATS))
 
-    def _integer(self, node: Node) -> None:
+    def _node(self, node: Node) -> None:
         xs = tuple(self.graph.tensors[name] for name in node.inputs)
         y = self.graph.tensors[node.output]
         if isinstance(node, Reshape):
-            self._slot(y.name, self.slots[xs[0].name].carrier)
+            self._slot(y.name, self.slots[xs[0].name].carrier, None)
             self.steps.append(ReshapeStep(xs[0].name, y.name))
             return
         reach = max(_reach(y), partial_sums(node, xs), *map(_reach, xs))
-        carrier = self._carrier(reach, floats=False) or "object"
-        self._slot(y.name, carrier)
-        self.steps.append(IntegerStep(node, xs, carrier))
+        reach = max([reach, *map(_largest, _constants(node))])
+        wanted = WHOLE if isinstance(node, Requantize) else CARRIERS
+        carrier = self._carrier(reach, wanted) or "object"
+        self._slot(y.name, carrier, self._order(node))
+        self.steps.append(NodeStep(node, xs, carrier))
+
+    def _order(self, node: Node) -> tuple[int, ...] | None:
+        """Let a tensor lie in memory as what it is made of does."""
+        rank = len(self.graph.tensors[node.output].shape)
+        if isinstance(node, Dense):
+            return None
+        if isinstance(node, Conv):
+            channels = rank - 1 if node.window.channels_last else 0
+            return (channels, *(i for i in range(rank) if i != channels))
+        order = self.slots[node.inputs[0]].order
+        if isinstance(node, Transpose):
+            old = order or tuple(range(rank))
+            return tuple(node.order.index(axis) for axis in old)
+        return order if order and len(order) == rank else None
 
     def _float(self, chain: list[Node]) -> bool:
+        """Append one step for all of a chain, if there is one."""
+        if not chain:
+            return True
         x = self.graph.tensors[chain[0].inputs[0]]
         y = self.graph.tensors[chain[-1].output]
-        form = normal_form(chain, self.graph.tensors)
-        if form is None:
+        carrier = next(iter(self._floats(_reach(y))), None)
+        found = next(self._ways(chain, x), None) if carrier else None
+        if found is None or carrier is None:
             return False
-        reach = max(_reach(x), _reach(y), form.reach(x))
-        carrier = self._carrier(reach, floats=True)
-        if carrier is None:
-            return False
-        self._slot(y.name, carrier)
-        self.steps.append(form.step(x.name, y.name, carrier))
+        self._slot(y.name, carrier, self._order(chain[0]))
+        self.steps.append(FloatStep(x.name, y.name, *found))
         return True
+
+    def _ways(
+        self, chain: list[Node], x: Tensor
+    ) -> Iterator[tuple[Kernel | None, Epilogue]]:
+        """Give ways to do a chain in one step, the fastest first."""
+        head, source = None, x
+        if isinstance(chain[0], Dense | Conv):
+            head, source = chain[0], self.graph.tensors[chain[0].output]
+        form = normal_form(chain[1 if head else 0 :], self.graph.tensors, source.name)
+        if form is None:
+            return
+        rank = len(source.shape)
+        largest = max(1, _reach(source), _reach(x))
+        if head:
+            largest = max(largest, partial_sums(head, [x]))
+        folded = fold(head, form, source.shape) if head else None
+        turned = _channels_first(head, form, source.shape)
+        for carrier in self._floats(0):
+            if folded is not None:
+                yield from self._folded(*folded, x, carrier)
+            if turned is not None and largest <= EXACT_UP_TO[carrier]:
+                reach = turned.reach(largest)
+                rest = exact_epilogue(turned, reach, carrier, rank)
+                if rest is not None:
+                    yield _kernel(head, 1.0, carrier), rest
+        carrier = next(iter(self._floats(largest)), "")
+        if turned is not None and carrier and "float64" in self.carriers:
+            rest = filtered_epilogue(turned, largest, rank)
+            if rest is not None:
+                yield _kernel(head, 1.0, carrier), rest
+
+    def _folded(
+        self, head: Dense | Conv, form: NormalForm, x: Tensor, carrier: str
+    ) -> Iterator[tuple[Kernel | None, Epilogue]]:
+        sums = max(_reach(x), partial_sums(head, [x]))
+        exponent = power_of_two_exponent(form.divisor)
+        if exponent is None or exponent > MAX_SHIFT:
+            return
+        scaled = replace(form, divisor=1)  # the kernel divides
+        rest = exact_epilogue(scaled, form.after(sums), carrier, 0)
+        if rest is not None:
+            yield _kernel(head, 2.0**-exponent, carrier), rest
+
+
+def _kernel(node: Dense | Conv | None, unit: float, carrier: str) -> Kernel | None:
+    match node:
+        case None:
+            return None
+        case Dense():
+            return Product.of(node, unit, carrier)
+        case Conv():
+            return Correlation.of(node, unit, carrier)
+
+
+def _channels_first(
+    head: Dense | Conv | None, form: NormalForm, shape: tuple[int, ...]
+) -> NormalForm | None:
+    """Turn a form as the kernel of a convolution does."""
+    if not isinstance(head, Conv):
+        return form
+    axis = len(shape) - 1 if head.window.channels_last else 0
+    factor = per_channel(form.factor, shape, axis)
+    offset = per_channel(form.offset, shape, axis)
+    if factor is None or offset is None:
+        return None
+    column = (-1, *[1] * (len(shape) - 1))
+    return replace(form, factor=factor.reshape(column), offset=offset.reshape(column))
+
+
+def _constants(node: Node) -> list[IntArray]:
+    """Give the numbers that a node compares with, multiplies by or adds."""
+    match node:
+        case Affine():
+            return [node.multiplier, node.constant]
+        case Sum():
+            return [np.array(node.multipliers, dtype=object)]
+        case Threshold():
+            return [node.thresholds]
+        case Table():
+            return [np.array([node.low], dtype=object)]
+        case _:
+            return []
+
+
+def _largest(values: IntArray) -> int:
+    return max(int(values.max()), -int(values.min())) if values.size else 0
 
 
 def _reach(tensor: Tensor) -> int:

@@ -1,7 +1,8 @@
 """The steps of an execution plan: integers carried in the fastest exact number type.
 
 Arrays have the batch last: shape (*sample shape, samples). A tensor that a matrix will
-multiply has one row of ones below it, so that the matrix's last column adds the bias.
+multiply may have a row of ones below it, so that the matrix's last column adds the
+bias.
 """
 
 from __future__ import annotations
@@ -13,24 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hawq.fixed import IntArray, Rounding
+from hawq.fixed import IntArray
+from hawq.integer.epilogue import Epilogue
 from hawq.integer.evaluate import evaluate
+from hawq.integer.kernels import Kernel, Product
 from hawq.integer.nodes import Node, Quantize
 from hawq.integer.tensor import Tensor
-
-EXACT_UP_TO = {"float32": 2**24, "float64": 2**53, "int64": 2**62}
-"""Carrier → magnitude up to which sums, products and shifts of integers are exact.
-
-``object`` (Python integers) has no limit.
-"""
-
-FLOAT_ROUNDING: dict[Rounding, np.ufunc] = {
-    Rounding.HALF_EVEN: np.rint,
-    Rounding.FLOOR: np.floor,
-    Rounding.CEIL: np.ceil,
-    Rounding.TOWARD_ZERO: np.trunc,
-}
-"""Rounding modes that are one NumPy function; ``hawq.fixed`` does the others."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +29,14 @@ class Slot:
     Attributes:
         shape: Of one sample.
         carrier: A key of ``EXACT_UP_TO``, or ``object``.
+        order: Axes as they lie in memory; None as in ``shape``.
+        ones: Whether a row of ones lies below the last axis.
     """
 
     shape: tuple[int, ...]
     carrier: str
+    order: tuple[int, ...] | None = None
+    ones: bool = False
 
 
 class Workspace:
@@ -63,12 +56,15 @@ class Workspace:
             self.full[name], self.view[name] = self._allocate(slot)
 
     def _allocate(self, slot: Slot) -> tuple[NDArray[Any], NDArray[Any]]:
-        if slot.carrier.startswith("float") and slot.shape:
-            rows = (*slot.shape[:-1], slot.shape[-1] + 1)
-            full = np.ones((*rows, self.samples), dtype=slot.carrier)
-            return full, full[..., :-1, :]
-        plain = np.zeros((*slot.shape, self.samples), dtype=slot.carrier)
-        return plain, plain
+        shape = list(slot.shape)
+        if slot.ones:
+            shape[-1] += 1
+        order = slot.order or tuple(range(len(shape)))
+        lying = [shape[axis] for axis in order]
+        make = np.ones if slot.ones else np.empty
+        full = make((*lying, self.samples), dtype=slot.carrier)
+        full = full.transpose(*np.argsort(order), len(order))
+        return full, full[..., :-1, :] if slot.ones else full
 
     def integers(self, name: str) -> IntArray:
         """Give a tensor with the samples first.
@@ -125,25 +121,19 @@ class QuantizeStep:
 
 @dataclass(frozen=True, eq=False)
 class FloatStep:
-    """Affine map, rounding and limits, in floats that bounds prove exact.
+    """Sums of products, if any, and what follows, in floats.
 
     Attributes:
         source: Name of the input tensor.
         target: Name of the output tensor.
-        matrix: Shape (out, in + 1), the bias last, or None.
-        factor: A power of two, if there is no matrix.
-        offset: Added after ``factor``, shape (*shape, 1), or None.
-        rounding: A NumPy function, or None where nothing is dropped.
-        limits: Low and high, infinite where bounds prove a side superfluous; or None.
+        kernel: Makes the sums, or None.
+        epilogue: Makes results of the sums, or of the input.
     """
 
     source: str
     target: str
-    matrix: NDArray[Any] | None = None
-    factor: float = 1.0
-    offset: NDArray[Any] | None = None
-    rounding: np.ufunc | None = None
-    limits: tuple[float, float] | None = None
+    kernel: Kernel | None
+    epilogue: Epilogue
 
     def run(self, work: Workspace) -> None:
         """Fill the target.
@@ -151,21 +141,17 @@ class FloatStep:
         Args:
             work: The buffers.
         """
-        out = work.view[self.target]
-        if self.matrix is not None:
-            x = work.full[self.source]
-            if x.dtype != out.dtype:
-                x = _with_ones(work.view[self.source], out.dtype)
-            np.matmul(self.matrix, x, out=out)
-        else:
-            x = work.view[self.source]
-            np.multiply(x, out.dtype.type(self.factor), out=out, casting="unsafe")
-            if self.offset is not None:
-                np.add(out, self.offset, out=out)
-        if self.rounding is not None:
-            self.rounding(out, out=out)
-        if self.limits is not None:
-            np.clip(out, *self.limits, out=out)
+        x, out = work.view[self.source], work.view[self.target]
+        match self.kernel:
+            case None:
+                self.epilogue.run(x, out)
+            case Product(matrix):
+                full = work.full[self.source]
+                if full is x or full.dtype != matrix.dtype:
+                    full = _with_ones(x, matrix.dtype)
+                self.kernel.run(full, out, self.epilogue)
+            case _:
+                self.kernel.run(x, out, self.epilogue)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +177,7 @@ class ReshapeStep:
 
 
 @dataclass(frozen=True, eq=False)
-class IntegerStep:
+class NodeStep:
     """Any node, in a number type in which every one of its sums is exact.
 
     Attributes:
@@ -215,9 +201,9 @@ class IntegerStep:
         np.copyto(work.view[self.node.output], y, casting="unsafe")
 
 
-def _as(x: NDArray[Any], carrier: str) -> IntArray:
-    if x.dtype == carrier:
-        return x
+def _as(x: NDArray[Any], carrier: str) -> NDArray[Any]:
+    if x.dtype == carrier or carrier.startswith("float"):
+        return x.astype(carrier, copy=False)
     # Floats become Python integers by way of int64: they carry at most 2**53.
     whole = x.astype(np.int64) if x.dtype.kind == "f" else x
     return whole.astype(carrier)
@@ -228,4 +214,4 @@ def _with_ones(x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.concatenate([x.astype(dtype), ones], axis=-2)
 
 
-Step = QuantizeStep | FloatStep | ReshapeStep | IntegerStep
+Step = QuantizeStep | FloatStep | ReshapeStep | NodeStep

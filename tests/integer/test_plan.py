@@ -6,9 +6,20 @@ import pytest
 from hawq.fixed import FixedPoint, Overflow, Rounding
 from hawq.integer.graph import build
 from hawq.integer.grid import Grid
-from hawq.integer.nodes import Affine, Dense, Quantize, Relu, Requantize, Reshape
+from hawq.integer.nodes import (
+    Affine,
+    Conv,
+    Dense,
+    LeakyRelu,
+    MaxPool,
+    Quantize,
+    Relu,
+    Requantize,
+    Reshape,
+    Window,
+)
 from hawq.integer.plan import compile_plan
-from hawq.integer.steps import FloatStep, IntegerStep, QuantizeStep, ReshapeStep
+from hawq.integer.steps import FloatStep, NodeStep, QuantizeStep, ReshapeStep
 from hawq.integer.tensor import RealInput
 
 
@@ -31,6 +42,16 @@ def one_layer(weight, rounding=Rounding.HALF_EVEN, overflow=Overflow.SATURATE):
     )
 
 
+def carrier_of(steps, name):
+    """The number type that computes a tensor, whichever type then holds it."""
+    for step in steps:
+        if isinstance(step, FloatStep) and step.target == name:
+            return step.epilogue.carrier
+        if isinstance(step, NodeStep) and step.node.output == name:
+            return step.carrier
+    return None
+
+
 def kinds(plan):
     return [type(step) for step in plan.steps]
 
@@ -43,8 +64,7 @@ def test_a_layer_becomes_one_float_step():
     plan = compile_plan(one_layer(31), ["s"])
     assert kinds(plan) == [QuantizeStep, FloatStep]
     assert carriers(plan) == {"q": "float32", "s": "float32"}
-    assert plan.steps[1].rounding is np.rint
-    assert plan.steps[1].limits == (0, 63)
+    assert plan.steps[1].epilogue.after == ((np.rint, ()), (np.clip, (0, 63)))
 
 
 def test_a_tensor_that_is_kept_splits_the_step():
@@ -72,22 +92,22 @@ def test_a_tensor_read_twice_splits_the_step():
     ],
 )
 def test_the_number_type_holds_every_partial_sum(weight, carrier):
-    plan = compile_plan(one_layer(weight), ["z"])
-    assert plan.slots["z"].carrier == carrier
+    steps = compile_plan(one_layer(weight), ["z"]).steps
+    assert carrier_of(steps, "z") == carrier
 
 
-def test_rounding_modes_without_a_float_function_use_integers():
-    plan = compile_plan(one_layer(31, Rounding.HALF_AWAY), ["s"])
-    assert kinds(plan)[-1] is IntegerStep
-    assert carriers(plan)["r"] == "float32"
+@pytest.mark.parametrize("rounding", Rounding)
+def test_every_rounding_mode_is_done_in_floats(rounding):
+    plan = compile_plan(one_layer(31, rounding), ["s"])
+    assert kinds(plan) == [QuantizeStep, FloatStep]
 
 
 def test_wrapping_uses_integers_unless_bounds_prove_it_idle():
     wrapping = compile_plan(one_layer(31, overflow=Overflow.WRAP), ["s"])
     idle = compile_plan(one_layer(1, overflow=Overflow.WRAP), ["s"])
-    assert kinds(wrapping)[-1] is IntegerStep
+    assert kinds(wrapping)[-1] is NodeStep
     assert kinds(idle) == [QuantizeStep, FloatStep]
-    assert idle.steps[-1].limits == (0, np.inf)
+    assert idle.steps[-1].epilogue.after[-1] == (np.clip, (0, np.inf))
 
 
 def test_superfluous_limits_are_left_out():
@@ -99,7 +119,8 @@ def test_superfluous_limits_are_left_out():
         ],
         ["s"],
     )
-    assert compile_plan(graph, ["s"]).steps[-1].limits == (-np.inf, 7)
+    step = compile_plan(graph, ["s"]).steps[-1]
+    assert step.epilogue.after == ((np.rint, ()), (np.clip, (-np.inf, 7)))
 
 
 @pytest.mark.parametrize(
@@ -131,3 +152,70 @@ def test_reshaping_keeps_the_number_type():
     assert kinds(plan) == [QuantizeStep, ReshapeStep]
     assert carriers(plan)["s"] == "float32"
     assert plan.bytes_per_sample == 32
+
+
+def window(kernel, channels_last=False):
+    return Window((kernel, kernel), (1, 1), (1, 1), (0, 0, 0, 0), channels_last)
+
+
+def convolution(*tail, last=False, scale=Fraction(1, 8)):
+    shape = (4, 4, 2) if last else (2, 4, 4)
+    weights = np.arange(-12, 12).reshape(3, 2, 2, 2)
+    conv = Conv(("q",), "y", weights, scale, window(2, last))
+    return build(
+        [RealInput("x", shape)],
+        [Quantize(("x",), "q", fixed(True, 8, 3)), conv, *tail],
+        [tail[-1].output if tail else "y"],
+    )
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_convolution_and_what_follows_become_one_step(last):
+    shape = (3,) if last else (3, 1, 1)
+    graph = convolution(
+        Affine(
+            ("y",),
+            "z",
+            np.arange(1, 4).reshape(shape),
+            np.arange(3).reshape(shape),
+            Fraction(1, 256),
+        ),
+        LeakyRelu(("z",), "r", Fraction(1, 8)),
+        Requantize(("r",), "s", fixed(True, 6, 3)),
+        last=last,
+    )
+    plan = compile_plan(graph, ["s"])
+    assert kinds(plan) == [QuantizeStep, FloatStep]
+    assert plan.steps[1].epilogue.filter is None
+    assert carriers(plan)["s"] == "float32"
+    assert plan.slots["s"].order == ((2, 0, 1) if last else (0, 1, 2))
+
+
+def test_scales_that_are_no_power_of_two_are_filtered():
+    grid = Grid(-8, 7, Fraction(0.1))
+    graph = convolution(Requantize(("y",), "s", grid), scale=Fraction(0.3))
+    plan = compile_plan(graph, ["s"])
+    assert kinds(plan) == [QuantizeStep, FloatStep]
+    assert plan.steps[1].epilogue.filter is not None
+    assert plan.steps[1].kernel.matrices.dtype == np.float32
+
+
+def test_small_ratios_are_divided_exactly():
+    grid = Grid(-8, 7, Fraction(3, 256))
+    graph = convolution(Requantize(("y",), "s", grid))
+    step = compile_plan(graph, ["s"]).steps[1]
+    assert step.epilogue.filter is None
+    assert step.epilogue.before == ((np.divide, (3.0,)),)
+
+
+def test_a_constant_a_pixel_is_a_step_of_its_own():
+    constant = np.arange(27).reshape(3, 3, 3)
+    graph = convolution(Affine(("y",), "z", np.array(3), constant, Fraction(1, 256)))
+    assert kinds(compile_plan(graph, ["z"])) == [QuantizeStep, FloatStep, FloatStep]
+
+
+def test_pooling_is_done_in_floats():
+    graph = convolution(MaxPool(("y",), "p", window(2)))
+    plan = compile_plan(graph, ["p"])
+    assert kinds(plan) == [QuantizeStep, FloatStep, NodeStep]
+    assert carriers(plan)["p"] == "float32"
