@@ -21,7 +21,7 @@ csim: .venv/.base ## jets to firmware, and proof that the integers are equal
 	$(BIN)/hawq run $(FLOW) --workers $(WORKERS)
 
 report: csim ## the same, and where its page is
-	@echo build/$(FLOW)/09-report/report.html
+	@echo build/$(FLOW)/10-report/report.html
 
 test: .venv/.test ## run the tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile -q
@@ -58,7 +58,7 @@ clean: ## remove results and caches, not the environment
 	@touch $@
 
 .venv/.test: .venv/.base
-	$(BIN)/pip install -q -e '.[jets,readers,cluster,test,lint]'
+	$(BIN)/pip install -q -e '.[jets,readers,cluster,synthesis,test,lint]'
 	@touch $@
 
 .venv/.bench: .venv/.test

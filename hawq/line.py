@@ -75,10 +75,26 @@ STAGES = (
     ),
     Stage(
         9,
+        "rtl",
+        "Write Verilog and VHDL, and prove the simulation equal.",
+        ("data", "model", "export"),
+        tools=("g++",),
+    ),
+    Stage(
+        10,
         "report",
         "Draw the figures and write the page.",
         ("data",),
-        ("model", "sensitivity", "allocation", "training", "export", "hls", "csim"),
+        (
+            "model",
+            "sensitivity",
+            "allocation",
+            "training",
+            "export",
+            "hls",
+            "csim",
+            "rtl",
+        ),
     ),
 )
 """Every stage, in order."""

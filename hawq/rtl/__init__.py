@@ -1,0 +1,1 @@
+"""From the integer graph to Verilog and VHDL by distributed arithmetic."""

