@@ -87,7 +87,7 @@ def output_tensor(node: Node, values: Mapping[str, RealInput | Tensor]) -> Tenso
         raise NetworkError(f"no bounds for a {type(node).__name__}")
     scale, lows, highs = rule(node, xs)
     made = node.grid if isinstance(node, Requantize | Table) else None
-    lows, highs = _compact(lows), _compact(highs)
+    lows, highs = _compact(np.asarray(lows)), _compact(np.asarray(highs))
     return Tensor(node.output, lows.shape, scale, lows, highs, made)
 
 

@@ -117,9 +117,14 @@ def _taps(
     spatial = x.shape[1:-1]
     rank = len(spatial)
     sizes = window.output_sizes(spatial)
-    pads = [(window.pads[i], window.pads[i + rank]) for i in range(rank)]
-    if any(map(any, pads)):
-        x = np.pad(x, [(0, 0), *pads, (0, 0)], constant_values=fill)
+    if any(window.pads):
+        # np.pad would put NumPy's integers, which overflow, among Python's.
+        before, after = window.pads[:rank], window.pads[rank:]
+        grown = [n + b + a for n, b, a in zip(spatial, before, after, strict=True)]
+        padded = np.full((len(x), *grown, x.shape[-1]), fill, dtype=x.dtype)
+        inner = (slice(b, b + n) for b, n in zip(before, spatial, strict=True))
+        padded[(slice(None), *inner)] = x
+        x = padded
     steps = list(zip(sizes, window.strides, window.dilations, strict=True))
     for index in itertools.product(*map(range, window.kernel)):
         cut = [
@@ -243,7 +248,8 @@ def _threshold(
     node: Threshold, _: Sequence[Tensor], xs: Sequence[IntArray]
 ) -> IntArray:
     x = xs[0]
-    y = np.zeros(x.shape, dtype=x.dtype)
+    shape = np.broadcast_shapes(x.shape, (*node.thresholds.shape[:-1], 1))
+    y = np.zeros(shape, dtype=x.dtype)
     for i in range(node.thresholds.shape[-1]):
         y += x >= node.thresholds[..., i, None].astype(x.dtype)
     return y

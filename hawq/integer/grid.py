@@ -161,39 +161,66 @@ class Grid:
         Returns:
             Integers of this grid, shape of ``real``.
         """
+        if not real.ndim:
+            return np.asarray(self.quantize(real.reshape(1), gain, offset)[0])
         form = self.fixed_point
         if form is not None and gain is None and offset is None:
             return form.quantize(real)
         unit = 1 / self.scale
         slope = np.asarray(unit if gain is None else gain * unit, dtype=object)
         intercept = np.asarray(0 if offset is None else offset * unit, dtype=object)
-        whole, doubtful = self._nearly(real, slope, intercept)
-        slopes = np.broadcast_to(slope, real.shape)[doubtful]
-        intercepts = np.broadcast_to(intercept, real.shape)[doubtful]
-        whole[doubtful] = [
-            self._round_exactly(Fraction(x) * a + b)
-            for x, a, b in zip(real[doubtful].tolist(), slopes, intercepts, strict=True)
-        ]
-        return self.fit(as_integers(whole))
+        low, high = self._between(real, slope, intercept)
+        unsure = np.asarray(low != high)  # NaN, of an infinity, is unsure
+        low[unsure] = 0
+        whole = as_integers(low)
+        if unsure.any():
+            constants = (np.broadcast_to(a, real.shape) for a in (slope, intercept))
+            sure = self._exactly(real[unsure], *(a[unsure] for a in constants))
+            whole = whole if sure.dtype != object else whole.astype(object)
+            whole[unsure] = sure
+        return self.fit(whole)
 
-    def _round_exactly(self, value: Fraction) -> int:
-        whole = np.array([value.numerator], dtype=object)
-        return int(self._round(whole, 1, 0, value.denominator)[0])
-
-    def _nearly(
+    def _between(
         self, real: NDArray[np.float64], slope: NDArray[Any], intercept: NDArray[Any]
-    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Round in float64, and tell where that may be wrong."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Round both ends of an interval in which the true value lies."""
         a, b = slope.astype(np.float64), intercept.astype(np.float64)
-        value = real * a + b
-        doubt = (np.abs(real * a) + np.abs(b)) * _DOUBT
-        # All boundaries of all modes are multiples of one half.
-        distance = np.abs(2 * value - np.rint(2 * value))
-        doubtful = ~(distance > 2 * doubt) | (doubt > 2.0**-4)
-        safe = np.where(doubtful, 0.25, value)
-        quarters = np.rint(np.floor(2 * safe) * 2 + 1).astype(np.int64)
-        rounded = self._round(quarters, 1, 0, 4)
-        return rounded.astype(object) if doubtful.any() else rounded, doubtful
+        value = np.asarray(real * a)
+        doubt = (np.abs(value) + np.abs(b)) * _DOUBT
+        if not turns_at_halves(self.rounding):
+            doubt += (real != 0) * _TINY  # the product may have vanished
+        value += b
+        if self.rounding not in INDIFFERENT:
+            value += self.zero_point
+            doubt += abs(self.zero_point) * _DOUBT
+        ends = []
+        for end in (value - doubt, value + doubt):
+            rounded = FLOAT_ROUNDING[self.rounding](end, out=end)
+            if self.rounding not in INDIFFERENT:
+                rounded -= self.zero_point
+            if self.overflow is not Overflow.WRAP and self._is_short:
+                np.clip(rounded, self.low, self.high, out=rounded)
+            ends.append(rounded)
+        return ends[0], ends[1]
+
+    @property
+    def _is_short(self) -> bool:
+        """Whether float64 holds every integer of the grid."""
+        return max(-self.low, self.high) <= _FLOAT64_SAFE
+
+    def _exactly(
+        self, real: NDArray[np.float64], slopes: NDArray[Any], intercepts: NDArray[Any]
+    ) -> IntArray:
+        """Round in Python integers; all shapes are (elements,)."""
+        mantissas, exponents = np.frexp(real)
+        whole = np.ldexp(mantissas, 53).astype(np.int64).astype(object)
+        powers = [int(e) - 53 for e in exponents]
+        terms = list(zip(slopes, intercepts, powers, strict=True))
+        # (whole · p · 2**e / q) + (r / s) as one numerator and one divisor
+        divisors = _objects(q.denominator * r.denominator << max(-e, 0) for q, r, e in terms)
+        factors = _objects(q.numerator * r.denominator << max(e, 0) for q, r, e in terms)
+        offsets = _objects(r.numerator * q.denominator << max(-e, 0) for q, r, e in terms)
+        return self._round(whole, factors, offsets, divisors)
 
     def _round(
         self, integers: IntArray, factor: int, offset: int, divisor: int

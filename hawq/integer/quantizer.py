@@ -240,6 +240,11 @@ def read_quantizer(
             f"tensor {tensor!r}: zero point {_first(points, uneven)}, expected a whole "
             "number: export with integer zero points"
         )
+    if bits == 1 and is_signed and points.any():
+        raise FormatError(
+            f"tensor {tensor!r}: zero point {_first(points, points)} of one signed "
+            "bit, expected 0: -1 and +1 lie around it"
+        )
     return Quantizer(
         tensor,
         read_scale(tensor, np.asarray(scale, dtype=np.float64)),
@@ -288,4 +293,4 @@ def exact(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _first(values: NDArray[Any], where: NDArray[Any]) -> Any:
-    return np.asarray(values)[np.asarray(where)].ravel()[0].item()
+    return np.asarray(values)[np.asarray(where, dtype=bool)].ravel()[0].item()

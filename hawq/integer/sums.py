@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hawq.fixed import IntArray, as_integers
 from hawq.integer.nodes import (
     Affine,
+    Clip,
     Conv,
     Dense,
     LeakyRelu,
@@ -89,17 +90,18 @@ def partial_sums(node: Node, xs: Sequence[Tensor]) -> int:
         xs: Its inputs.
 
     Returns:
-        A bound on magnitudes, in any order of summation.
+        A bound on magnitudes, in any order of summation, and on the node's constants.
     """
-    reach = [max(-x.low, x.high) for x in xs]
+    reach = [max(-x.low, x.high, 1) for x in xs]
     match node:
         case Dense():
-            return absolute_sum(xs[0].lows, xs[0].highs, node.weights, node.bias)
+            total = absolute_sum(xs[0].lows, xs[0].highs, node.weights, node.bias)
+            return max(total, _largest(node.weights))
         case Conv():
             lows, highs = channel_bounds(node, xs[0])
             return max(
-                absolute_sum(low, high, weights, bias)
-                for low, high, weights, bias in group_matrices(node, lows, highs)
+                _largest(node.weights),
+                *(absolute_sum(*part) for part in group_matrices(node, lows, highs)),
             )
         case Affine():
             return _largest(node.multiplier) * reach[0] + _largest(node.constant)
@@ -109,6 +111,8 @@ def partial_sums(node: Node, xs: Sequence[Tensor]) -> int:
             return reach[0] * reach[1]
         case LeakyRelu():
             return reach[0] * max(abs(node.slope.numerator), node.slope.denominator)
+        case Clip():
+            return max(*reach, abs(node.low), abs(node.high))
         case SumPool():
             return reach[0] * int(np.prod(node.window.kernel))
         case _:

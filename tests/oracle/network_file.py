@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 DOMAIN = "qonnx.custom_op.general"
+CHANNELS_LAST = "qonnx.custom_op.channels_last"
 MODES = ("ROUND", "HALF_EVEN", "HALF_UP", "HALF_DOWN", "CEIL", "FLOOR", "UP", "DOWN")
 
 
@@ -34,6 +35,15 @@ class NetworkFile:
         self.nodes.append(helper.make_node(operator, inputs, [output], **rest))
         return output
 
+    def split(self, operator: str, count: int, *inputs: str, **rest: Any) -> list[str]:
+        """Write a node of several outputs."""
+        first = f"{operator.lower()}{len(self.nodes)}"
+        outputs = [f"{first}.{i}" for i in range(count)]
+        self.nodes.append(
+            helper.make_node(operator, inputs, outputs, name=f"the_{first}", **rest)
+        )
+        return outputs
+
     def quant(
         self,
         x: str,
@@ -43,11 +53,12 @@ class NetworkFile:
         narrow: int = 0,
         mode: str = "ROUND",
         zero_point: Any = 0.0,
+        operator: str = "Quant",
         **rest: Any,
     ) -> str:
         parameters = [self.constant(v) for v in (scale, zero_point, bits)]
         return self.node(
-            "Quant",
+            operator,
             x,
             *parameters,
             signed=signed,
@@ -67,5 +78,6 @@ class NetworkFile:
         graph = helper.make_graph(
             self.nodes, "network", [self.input], made, self.initializers
         )
-        opsets = [helper.make_opsetid("", 13), helper.make_opsetid(DOMAIN, 1)]
+        domains = {"": 13, DOMAIN: 1, CHANNELS_LAST: 1}
+        opsets = [helper.make_opsetid(*pair) for pair in domains.items()]
         return helper.make_model(graph, opset_imports=opsets)

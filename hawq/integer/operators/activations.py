@@ -31,22 +31,19 @@ def lower_relu(state: Lowering, op: Operation) -> None:
 def lower_leaky_relu(state: Lowering, op: Operation) -> None:
     """Lower ``LeakyRelu``; its slope is a float, which is dyadic."""
     op.data(0)
-    _leaky(state, op, op.attribute("alpha", 0.01))
+    alpha = op.attribute("alpha", float(np.float32(0.01)))
+    if not math.isfinite(alpha):
+        raise op.refuse(f"slope {alpha}, expected a finite number")
+    state.emit(LeakyRelu((op.names[0],), op.output, Fraction(alpha)))
 
 
 def lower_prelu(state: Lowering, op: Operation) -> None:
     """Lower ``PRelu`` with one slope."""
     op.data(0)
-    slopes = {float(s) for s in op.rational(1).flat}
+    slopes = set(op.rational(1).flat)
     if len(slopes) != 1:
         raise op.refuse("a slope a channel is not carried: use one slope")
-    _leaky(state, op, slopes.pop())
-
-
-def _leaky(state: Lowering, op: Operation, slope: float) -> None:
-    if not math.isfinite(slope):
-        raise op.refuse(f"slope {slope}, expected a finite number")
-    state.emit(LeakyRelu((op.names[0],), op.output, Fraction(slope)))
+    state.emit(LeakyRelu((op.names[0],), op.output, slopes.pop()))
 
 
 def lower_clip(state: Lowering, op: Operation) -> None:
@@ -60,27 +57,33 @@ def lower_clip(state: Lowering, op: Operation) -> None:
     source = op.names[0]
     if scale != x.scale:
         source = f"{op.output}.fine"
-        factor = as_integers(np.array([int(x.scale / scale)], dtype=object))
-        zero = np.zeros(1, dtype=np.int64)
+        factor = as_integers(np.array(int(x.scale / scale), dtype=object))
+        zero = np.zeros((), dtype=np.int64)
         state.emit(Affine((op.names[0],), source, factor, zero, scale))
-    fine = x.scale / scale
-    lowest = int(x.low * fine) if low is None else int(low / scale)
-    highest = int(x.high * fine) if high is None else int(high / scale)
-    if lowest > highest:
+    if low is not None and high is not None and low > high:
         raise op.refuse(f"limits {low} and {high} are in the wrong order")
-    state.emit(Clip((source,), op.output, lowest, highest))
+    # A limit that no integer passes is the end of the integers.
+    bottom, top = (int(end * x.scale / scale) for end in (x.low, x.high))
+    highest = top if high is None else min(int(high / scale), top)
+    lowest = min(bottom, highest)
+    lowest = lowest if low is None else max(int(low / scale), lowest)
+    state.emit(Clip((source,), op.output, lowest, max(highest, lowest)))
 
 
 def _limit(op: Operation, position: int, name: str) -> Fraction | None:
     if op.has(position):
-        value: float = float(op.rational(position).reshape(()).item())
+        limit = op.value(position)
+        values = limit if isinstance(limit, np.ndarray) else op.rational(position)
     elif name in op.attributes:
-        value = op.attribute(name, 0.0)
+        values = np.array(op.attribute(name, 0.0))
     else:
         return None
+    if values.size != 1 or (values != values).any():
+        raise op.refuse(f"limit {name!r} is {values.tolist()}, expected one number")
+    value = values.reshape(-1)[0]
     if abs(value) >= 3e38:  # how exporters write "none"
         return None
-    return Fraction(value)
+    return Fraction(value if isinstance(value, Fraction) else value.item())
 
 
 def lower_argmax(state: Lowering, op: Operation) -> None:

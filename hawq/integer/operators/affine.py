@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hawq.fixed import as_integers
-from hawq.integer.nodes import Affine, Multiply, Sum
+from hawq.integer.nodes import Affine, Multiply, Select, Sum
 from hawq.integer.operation import Lowering, Operation, RealView
 from hawq.integer.quantizer import IntegerConstant, exact, one_grid
 from hawq.integer.tensor import Tensor
@@ -87,7 +87,7 @@ def lower_batch_norm(state: Lowering, op: Operation) -> None:
     if op.attribute("training_mode", 0):
         raise op.refuse("training_mode=1 depends on the batch: export in eval mode")
     gamma, beta, mean, variance = (op.rational(i) for i in (1, 2, 3, 4))
-    total = variance + Fraction(op.attribute("epsilon", 1e-5))
+    total = variance + Fraction(op.attribute("epsilon", float(np.float32(1e-5))))
     if (total <= 0).any():
         raise op.refuse("variance + epsilon is not above 0: export again")
     factor = np.frompyfunc(_over_root, 2, 1)(gamma, total)
@@ -132,6 +132,7 @@ def apply_affine(
         offset: Fractions; with or without a batch axis of size 1.
     """
     value = op.value(position)
+    gain, offset = (np.asarray(a, dtype=object) for a in (gain, offset))
     if isinstance(value, RealView):
         state.values[op.output] = _view(op, value, gain, offset)
         return
@@ -205,6 +206,9 @@ def _view(
         raise op.refuse(
             "real data is rearranged before a constant per element: put the Quant first"
         )
+    padded = any(isinstance(m, Select) and m.indices.min() < 0 for m in view.moves)
+    if padded and offset.any():
+        raise op.refuse("real data is padded before it is shifted: put the Quant first")
     gain, offset = (for_one_sample(op, a, view.shape) for a in (gain, offset))
     if view.moves:
         gain, offset = gain.reshape(()), offset.reshape(())

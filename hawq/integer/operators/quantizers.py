@@ -168,8 +168,9 @@ def lower_trunc(state: Lowering, op: Operation) -> None:
     source, base, zero = op.names[0], scale.item(), int(point.item())
     if x.scale != base:
         source = f"{op.output}.whole"
-        low, high = (int(end) for end in _reach(x, base))
-        state.emit(Requantize((op.names[0],), source, Grid(low, high, base)))
+        low, high, *_ = _round_ends(x, base, Rounding.HALF_EVEN, zero)
+        grid = Grid(low, high, base, zero_point=zero)
+        state.emit(Requantize((op.names[0],), source, grid))
     mode = op.attribute("rounding_mode", "FLOOR").upper()
     if mode not in QONNX_ROUNDING:
         raise op.refuse(
@@ -180,12 +181,6 @@ def lower_trunc(state: Lowering, op: Operation) -> None:
         _truncate_to_scale(state, op, source, base, zero, rounding)
     else:
         _truncate_bits(state, op, source, base, zero, rounding)
-
-
-def _reach(x: Tensor, scale: Fraction) -> tuple[int, int]:
-    grid = Grid(0, 0, scale)
-    ends = grid.rounded(np.array([x.low, x.high], dtype=object), x.scale)
-    return int(ends[0]), int(ends[1])
 
 
 def _truncate_bits(
@@ -216,9 +211,9 @@ def _truncate_bits(
 
 
 def _round_ends(
-    x: Tensor, scale: Fraction, rounding: Rounding
+    x: Tensor, scale: Fraction, rounding: Rounding, zero_point: int = 0
 ) -> tuple[int, int, Fraction, Rounding]:
-    grid = Grid(0, 0, scale, rounding)
+    grid = Grid(0, 0, scale, rounding, zero_point=zero_point)
     ends = grid.rounded(np.array([x.low, x.high], dtype=object), x.scale)
     return int(ends[0]), int(ends[1]), scale, rounding
 
@@ -275,8 +270,11 @@ def lower_multi_threshold(state: Lowering, op: Operation) -> None:
         raise op.refuse(
             f"thresholds for {channels} channels do not fit samples of shape {x.shape}"
         )
-    # n * scale >= t for an integer n exactly where n >= ceil(t / scale).
-    ceiling = np.frompyfunc(lambda t: -int(-t // x.scale), 1, 1)
+    # n * scale >= t for an integer n exactly where n >= ceil(t / scale); what lies
+    # beyond the bounds of n may as well lie one beyond.
+    ceiling = np.frompyfunc(
+        lambda t: min(max(-int(-t // x.scale), x.low), x.high + 1), 1, 1
+    )
     integers: IntArray = as_integers(np.asarray(ceiling(thresholds), dtype=object))
     shape = [1] * len(x.shape)
     shape[axis] = channels

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from hawq.errors import NetworkError
-from hawq.fixed import IntArray
+from hawq.fixed import IntArray, as_integers
 from hawq.integer.grid import Grid
 from hawq.integer.operation import Lowering, Operation, Smooth
 from hawq.integer.tensor import Tensor
@@ -64,7 +64,7 @@ def table_entries(
             value = Fraction(_FUNCTIONS[function](_decimal(argument)))
             whole = np.array([value.numerator], dtype=object)
             entries[i] = grid.requantize(whole, Fraction(1, value.denominator))[0]
-    return x.low, entries.astype(np.int64)
+    return x.low, as_integers(entries)
 
 
 def _decimal(value: Fraction) -> Decimal:
