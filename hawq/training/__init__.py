@@ -1,1 +1,1 @@
-"""Quantization-aware training at the allocated bits."""
+"""A quantized network at the allocated bits: trained there, or calibrated alone."""

@@ -1,4 +1,8 @@
-"""The ``training`` stage: quantization-aware training at the allocated bits."""
+"""The ``training`` stage: a quantized network at the allocated bits.
+
+Quantization-aware training starts from the float weights at the calibrated scales.
+Calibration stops there: nothing is trained.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hawq.records import Allocation
 from hawq.stage import StageContext, StageSettings
@@ -15,7 +19,8 @@ from hawq.training.record import TrainingRecord
 if TYPE_CHECKING:
     from torch import nn
 
-    from hawq.model.record import Metrics
+    from hawq.model.record import Epoch, Metrics
+    from hawq.model.train import Sample
 
 WEIGHTS = "quantized.pt"
 
@@ -23,6 +28,10 @@ WEIGHTS = "quantized.pt"
 class Settings(StageSettings):
     """Settings of the ``[training]`` table."""
 
+    method: Literal["qat", "calibration"] = Field(
+        "qat",
+        description="train at the allocated bits, or calibrate alone: no epoch at all",
+    )
     epochs: int = Field(30, ge=1, description="at most so many passes over the sample")
     batch_size: int = Field(1024, ge=1, description="samples a step")
     learning_rate: float = Field(
@@ -38,9 +47,17 @@ class Settings(StageSettings):
         1, ge=1, description="of PyTorch; results repeat for an equal number only"
     )
 
+    @model_validator(mode="after")
+    def _learn_only_by_training(self) -> Settings:
+        if self.method == "calibration" and self.scales == "learned":
+            raise ValueError(
+                'scales = "learned" needs method = "qat": calibration trains nothing'
+            )
+        return self
+
 
 def run(context: StageContext) -> TrainingRecord:
-    """Train the network at its allocated formats, starting from the float weights.
+    """Quantize the float network at its allocated formats, and train it if asked to.
 
     Args:
         context: With ``data``, ``model`` and ``allocation`` among its inputs.
@@ -53,7 +70,7 @@ def run(context: StageContext) -> TrainingRecord:
     from hawq.data.dataset import Dataset
     from hawq.model.metrics import measure
     from hawq.model.network import load_float, standardise
-    from hawq.model.train import Plan, Sample, evaluate, train
+    from hawq.model.train import Sample, evaluate
     from hawq.training.cost import bit_operations, nonzero_fractions
     from hawq.training.network import trained_formats
 
@@ -72,7 +89,33 @@ def run(context: StageContext) -> TrainingRecord:
         return measure(logits, samples[split].y.numpy(), model.classes)
 
     before = measured("validation")
-    epochs, best_epoch = train(
+    epochs: list[Epoch] = []
+    best_epoch = 0
+    if settings.method == "qat":
+        epochs, best_epoch = _train(context, network, samples)
+    torch.save(network.state_dict(), context.folder / WEIGHTS)
+    return TrainingRecord(
+        method=settings.method,
+        scales=settings.scales,
+        per_channel=any(c.channel_integer is not None for c in allocation.choices),
+        formats=trained_formats(network),
+        nonzero=nonzero_fractions(network),
+        bops=bit_operations(network, allocation.bits()),
+        before=before,
+        validation=measured("validation"),
+        test=measured("test"),
+        epochs=tuple(epochs),
+        best_epoch=best_epoch,
+    )
+
+
+def _train(
+    context: StageContext, network: nn.Sequential, samples: Mapping[str, Sample]
+) -> tuple[list[Epoch], int]:
+    from hawq.model.train import Plan, train
+
+    settings: Settings = context.settings
+    return train(
         network,
         samples["train"],
         samples["validation"],
@@ -87,19 +130,6 @@ def run(context: StageContext) -> TrainingRecord:
         context.seed,
         context.scratch / "checkpoint.pt",
         context.progress,
-    )
-    torch.save(network.state_dict(), context.folder / WEIGHTS)
-    return TrainingRecord(
-        scales=settings.scales,
-        per_channel=any(c.channel_integer is not None for c in allocation.choices),
-        formats=trained_formats(network),
-        nonzero=nonzero_fractions(network),
-        bops=bit_operations(network, allocation.bits()),
-        before=before,
-        validation=measured("validation"),
-        test=measured("test"),
-        epochs=tuple(epochs),
-        best_epoch=best_epoch,
     )
 
 

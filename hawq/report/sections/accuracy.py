@@ -18,6 +18,7 @@ from hawq.training.record import TrainingRecord
 FLOAT = "float network"
 UNTRAINED = "quantized, not yet trained"
 QUANTIZED = "quantized, trained"
+CALIBRATED = "quantized, calibrated"
 FIRMWARE = "firmware (C-simulation)"
 GOLDEN = "firmware's integers (golden executor)"
 
@@ -178,7 +179,7 @@ def gather(
 
     Args:
         model: Record of the float network.
-        training: Record of quantization-aware training.
+        training: Record of the quantized network.
         outputs: Of firmware and float network on the test jets.
         real: Likewise on real jets; its integers come from the golden executor.
         real_sample: What the real jets are called.
@@ -189,15 +190,18 @@ def gather(
     if model is None:
         return None
     rows = [_row(FLOAT, "test", model.test)]
+    is_trained = training is not None and training.method == "qat"
+    quantized = QUANTIZED if is_trained else CALIBRATED
     if training is not None:
-        rows.append(_row(QUANTIZED, "test", training.test))
+        rows.append(_row(quantized, "test", training.test))
     if outputs is not None:
         firmware = count(FIRMWARE, "test", outputs.firmware_logits, outputs.labels)
         rows.append(firmware)
     rows.append(_row(FLOAT, "validation", model.validation))
     if training is not None:
-        rows.append(_row(UNTRAINED, "validation", training.before))
-        rows.append(_row(QUANTIZED, "validation", training.validation))
+        if is_trained:
+            rows.append(_row(UNTRAINED, "validation", training.before))
+        rows.append(_row(quantized, "validation", training.validation))
     on_real: tuple[AccuracyRow, ...] = ()
     if real is not None:
         on_real = (

@@ -64,7 +64,7 @@ class Agreement(Record):
 def measure(outputs: Outputs) -> Agreement:
     """Measure how far the firmware's decisions are from the float network's.
 
-    The firmware's network was trained again at its widths: the differences hold that
+    If the firmware's network was trained again at its widths, the differences hold that
     training as well as rounding.
 
     Args:

@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
 from hawq.errors import DataError
+from hawq.model.record import ModelRecord
 from hawq.report.outputs import Outputs
 from hawq.report.sections import accuracy
+from hawq.training.record import TrainingRecord
 
 LABELS = np.zeros(100, int)
 # Of 100: the first is right on 80, the second on 86; 10 are gained and 4 lost.
@@ -71,6 +75,22 @@ def test_count_by_hand() -> None:
 
 def test_without_a_network_there_is_no_section() -> None:
     assert accuracy.gather(None, None, None) is None
+
+
+def test_a_calibrated_network_is_not_called_trained(flow: dict[str, Path]) -> None:
+    model, training = (
+        kind.model_validate_json((flow[stage] / "record.json").read_bytes())
+        for kind, stage in ((ModelRecord, "model"), (TrainingRecord, "training"))
+    )
+    update = {"method": "calibration", "epochs": (), "best_epoch": 0}
+    found = accuracy.gather(model, training.model_copy(update=update), None)
+    assert found is not None
+    assert [(row.network, row.sample) for row in found.rows] == [
+        ("float network", "test"),
+        ("quantized, calibrated", "test"),
+        ("float network", "validation"),
+        ("quantized, calibrated", "validation"),
+    ]
 
 
 def test_compare_is_firmware_less_float() -> None:
