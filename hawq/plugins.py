@@ -28,7 +28,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "hawq.backend": {
         "hls4ml": "hawq.hls.project:build_project",
     },
-    "hawq.synthesis": {},
+    "hawq.synthesis": {
+        "vitis_hls": "hawq.synthesis.vendor.run:vitis_hls",
+        "vivado": "hawq.synthesis.vendor.run:vivado",
+    },
 }
 
 

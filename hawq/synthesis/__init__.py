@@ -1,0 +1,1 @@
+"""What a design costs: LUTs, flip-flops, latency, Fmax, area and power."""
