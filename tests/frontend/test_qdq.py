@@ -123,7 +123,7 @@ def clips(draw):
 @given(case=clips())
 def test_a_clip_between_sets_the_bits(case, onnx_file, original, rewritten):
     """PEERS 1: Brevitas writes fewer than 8 bits as a Clip of 8."""
-    dtype, bits, narrow, point, (low, high), scale = case
+    dtype, bits, _, point, (low, high), scale = case
     file = onnx_file(1, 2400)
     parameters = file.parameters(scale, point, dtype)
     bounds = [file.constant(b, dtype) for b in (low, high)]
