@@ -309,6 +309,18 @@ class Comparison(Record):
         return self.first is None
 
 
+class StoredLayout(Record):
+    """How a firmware stores a tensor that the file stores otherwise.
+
+    Attributes:
+        shape: The file's elements, in C order, as an array of this shape ...
+        order: ... with its axes in this order, are the firmware's in C order.
+    """
+
+    shape: tuple[int, ...]
+    order: tuple[int, ...]
+
+
 class FirmwareProject(Record):
     """A firmware project on disk.
 
@@ -323,6 +335,9 @@ class FirmwareProject(Record):
         clock_ns: Target clock period.
         types: Tensor name → ``ap_fixed`` type in the firmware, read back from it.
         trace: Graph tensor name → name of the firmware variable that holds it.
+        input: Name of the firmware variable of the input.
+        outputs: Graph tensors at the output ports, in the ports' order.
+        layouts: Graph tensors whose elements the firmware stores in another order.
     """
 
     backend: str
@@ -335,3 +350,6 @@ class FirmwareProject(Record):
     clock_ns: float
     types: dict[str, str]
     trace: dict[str, str]
+    input: str = ""
+    outputs: tuple[str, ...] = ()
+    layouts: dict[str, StoredLayout] = {}

@@ -7,6 +7,8 @@
 
 #include <cstddef>
 #include <cstring>
+#include <tuple>
+#include <vector>
 
 // One translation unit: the arbitrary-precision headers take longer to parse than the
 // network.
@@ -23,22 +25,48 @@ template <class T, unsigned N> struct element_of<nnet::array<T, N>> {
     typedef T type;
 };
 
+// hls4ml's function takes one pointer a port, inputs first, and in some back ends a
+// reference for the size of each, which it does not use.
+struct ports_t {
+    std::vector<double *> pointers;
+    size_t next = 0;
+    unsigned short size = 0;
+    operator double *() { return pointers[next++]; }
+    operator unsigned short &() { return size; }
+};
+
+template <class... Arguments>
+void call(void (*function)(Arguments...), ports_t ports) {
+    // Braces fix the order of evaluation; parentheses would not.
+    std::tuple<Arguments...> arguments{static_cast<Arguments>(ports)...};
+    std::apply(function, arguments);
+}
+
 } // namespace
 
 // Returns 0, or 1 + the index of the first trace name that the firmware does not store.
 extern "C" int hawq_run_batch(double *features, size_t samples, size_t n_features,
-                              double *inputs, double *outputs, size_t n_outputs,
+                              double *inputs, double **outputs,
+                              const size_t *output_sizes, size_t n_outputs,
                               const char **names, double **traces, const size_t *sizes,
                               size_t n_traces) {
     typedef element_of<input_t>::type input_element_t;
     int missing = 0;
+#ifdef HAWQ_CATAPULT
+    s_weights_dir = WEIGHTS_DIR; // where the project is now, not where it was written
+#endif
     allocate_trace_storage(sizeof(double));
     for (size_t sample = 0; sample < samples && !missing; sample++) {
         double *x = features + sample * n_features;
         for (size_t i = 0; i < n_features; i++) {
             inputs[sample * n_features + i] = input_element_t(x[i]).to_double();
         }
-        network_double(x, outputs + sample * n_outputs);
+        ports_t ports;
+        ports.pointers.push_back(x);
+        for (size_t o = 0; o < n_outputs; o++) {
+            ports.pointers.push_back(outputs[o] + sample * output_sizes[o]);
+        }
+        call(network_double, ports);
         for (size_t t = 0; t < n_traces; t++) {
             auto stored = nnet::trace_outputs->find(names[t]);
             if (stored == nnet::trace_outputs->end()) {

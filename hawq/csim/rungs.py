@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qonnx.core.modelwrapper import ModelWrapper
 
-from hawq.csim.firmware import Firmware
+from hawq.csim.firmware import Firmware, from_firmware, to_firmware
 from hawq.csim.qonnx_executor import run_qonnx
 from hawq.errors import InexactError
 from hawq.integer.execute import trace
@@ -149,26 +149,27 @@ def firmware_rung(project: FirmwareProject, library: Path, graph: Graph) -> Rung
         The rung.
     """
     firmware = Firmware(library)
-    source = next(iter(project.trace))
+    sizes = {tensor: graph.tensors[tensor].lows.size for tensor in project.trace}
+    ports = project.outputs
+    sources = [t for t, layer in project.trace.items() if layer == project.input]
     layers = {
-        layer: graph.tensors[tensor].lows.size
+        layer: sizes[tensor]
         for tensor, layer in project.trace.items()
-        if tensor != source
+        if tensor not in ports and tensor not in sources
     }
-    output = graph.outputs[0]
 
     def run(features: NDArray[np.float32]) -> Values:
-        seen, out, traces = firmware.run(
-            features, layers, layers[project.trace[output]]
+        layout = project.layouts.get(graph.inputs[0].name)
+        seen, outputs, traces = firmware.run(
+            to_firmware(features, layout), layers, [sizes[tensor] for tensor in ports]
         )
-        values = {source: seen}
-        values |= {
-            tensor: traces[layer]
-            for tensor, layer in project.trace.items()
-            if tensor != source
+        values = {t: traces.get(layer, seen) for t, layer in project.trace.items()}
+        # The ports are what the trigger reads: they stand for their layers.
+        values |= dict(zip(ports, outputs, strict=True))
+        return {
+            tensor: from_firmware(value, project.layouts.get(tensor))
+            for tensor, value in values.items()
         }
-        # The port is what the trigger reads: it takes the place of its layer's trace.
-        return values | {output: out}
 
     return Rung(f"HLS C-simulation ({project.target})", run, project.types)
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
-from hawq.errors import InexactError, InputError
-from hawq.fixed import FixedPoint
+from hawq.errors import InexactError, InputError, NetworkError
+from hawq.fixed import AP_OVERFLOW, AP_ROUNDING, FixedPoint
+from hawq.hls.passes.names import avoid_reserved
+from hawq.hls.prepare import Prepared, prepare
+from hawq.hls.support import unsupported
 from hawq.hls.types import LayerTypes, layer_types
-from hawq.integer.lower import lower_qonnx
-from hawq.records import FirmwareProject
+from hawq.integer.graph import Graph
+from hawq.integer.lower import lower_model
+from hawq.records import FirmwareProject, StoredLayout
 
 if TYPE_CHECKING:
     from hawq.hls.stage import Settings
@@ -22,16 +26,15 @@ if TYPE_CHECKING:
 PROJECT = "network"
 """Name of the top function and of the project's files."""
 
-RESERVED = "input"
-
-_MODES = re.compile(r",(?:AP_)?TRN,(?:AP_)?WRAP(?:,0)?>$|,0>$")
+INSERTED = ("Clone", "Repack", "Reshape", "ZeroPadding1D", "ZeroPadding2D", "Broadcast")
+"""Layers of hls4ml's own, which hand values on."""
 
 
 def build_project(qonnx: Path, folder: Path, settings: Settings) -> FirmwareProject:
     """Convert a QONNX file to an hls4ml project and check what hls4ml made of it.
 
     Args:
-        qonnx: The tidy QONNX file.
+        qonnx: The QONNX file.
         folder: Where the project goes.
         settings: Target, interface, strategy, reuse factor, part and clock.
 
@@ -39,22 +42,30 @@ def build_project(qonnx: Path, folder: Path, settings: Settings) -> FirmwareProj
         The project, with the types read back from it.
 
     Raises:
+        NetworkError: if hls4ml cannot carry the network exactly.
         InputError: if hls4ml would change the reuse factor or the strategy.
         InexactError: if a variable does not have the type the graph demands.
     """
-    model = ModelWrapper(str(qonnx))
-    types = layer_types(model, lower_qonnx(qonnx))
+    model = onnx.load(str(qonnx))
+    graph = lower_model(model)
+    reasons = unsupported(model, graph, settings)
+    if reasons:
+        raise NetworkError("; ".join(reasons))
+    prepared = prepare(model, graph)
+    types = layer_types(prepared.model, prepared.graph)
     folder.mkdir(parents=True, exist_ok=True)
     with (
         (folder / "hls4ml.log").open("w") as log,
         contextlib.redirect_stdout(log),
     ):
-        converted = _convert(model, folder, types, settings)
+        converted = _convert(prepared, folder, types, settings)
         _impose(converted, types)
         _check_schedule(converted, settings)
         read_back = _check_types(converted, types)
+        check_weights(converted)
         converted.config.trace_output = True
         converted.write()
+    outputs = _outputs(converted, types, prepared)
     return FirmwareProject(
         backend="hls4ml",
         target=settings.target,
@@ -65,16 +76,54 @@ def build_project(qonnx: Path, folder: Path, settings: Settings) -> FirmwareProj
         part=settings.part,
         clock_ns=settings.clock_ns,
         types=read_back,
-        trace={wanted.tensor: layer for layer, wanted in types.items()},
+        trace=_trace(types, graph, outputs, settings),
+        input=next(iter(types)),
+        outputs=outputs,
+        layouts={
+            graph.inputs[0].name if name == prepared.input else name: StoredLayout(
+                shape=layout.shape, order=layout.order
+            )
+            for name, layout in prepared.layouts.items()
+        },
     )
 
 
+def _trace(
+    types: dict[str, LayerTypes],
+    graph: Graph,
+    outputs: tuple[str, ...],
+    settings: Settings,
+) -> dict[str, str]:
+    # For Quartus with streams hls4ml 1.3 stores the output in place of every layer.
+    stores = not (settings.target == "Quartus" and settings.io_type == "io_stream")
+    source = next(iter(types))
+    trace = {
+        wanted.tensor: layer
+        for layer, wanted in types.items()
+        if wanted.tensor in graph.tensors and (stores or layer == source)
+    }
+    return trace | {name: trace.get(name, "") for name in outputs}
+
+
+def _outputs(
+    converted: Any, types: dict[str, LayerTypes], prepared: Prepared
+) -> tuple[str, ...]:
+    """Name the tensors at the firmware's output ports, in the ports' order."""
+    names = []
+    for variable in converted.outputs:
+        layer = next(n for n in converted.get_layers() if variable in n.outputs)
+        while layer.name not in types:
+            layer = layer.get_input_node()
+        names.append(prepared.output_of(types[layer.name].tensor))
+    return tuple(names)
+
+
 def _convert(
-    model: ModelWrapper, folder: Path, types: dict[str, LayerTypes], settings: Settings
+    prepared: Prepared, folder: Path, types: dict[str, LayerTypes], settings: Settings
 ) -> Any:
     import hls4ml
 
-    model = _avoid_reserved_name(model)
+    model = ModelWrapper(avoid_reserved(prepared.model))
     config = hls4ml.utils.config_from_onnx_model(
         model,
         granularity="name",
@@ -85,8 +134,12 @@ def _convert(
     config["Model"]["Strategy"] = settings.strategy.capitalize()
     for layer in config["LayerName"].values():
         layer["Trace"] = True
-    source = model.graph.input[0].name
-    config["LayerName"][source]["Precision"]["result"] = types[source].result.ap_type()
+    for wanted in types.values():
+        precision = config["LayerName"][wanted.node].setdefault("Precision", {})
+        for name, form in wanted.others.items():
+            precision[name.removesuffix("_t")] = form.ap_type()
+        if not wanted.merges:
+            precision["result"] = wanted.result.ap_type()
     return hls4ml.converters.convert_from_onnx_model(
         model,
         output_dir=str(folder),
@@ -99,52 +152,55 @@ def _convert(
     )
 
 
-def _avoid_reserved_name(model: ModelWrapper) -> ModelWrapper:
-    """Rename a tensor called ``input``.
-
-    hls4ml 1.3 takes that name as the source of the graph's first layer; with streams
-    the loop becomes a second copy of the input that nobody empties, on which hardware
-    would hang.
-
-    Args:
-        model: Left as it is.
-
-    Returns:
-        A copy without such a tensor.
-    """
-    model = copy.deepcopy(model)
-    names = {*model.get_all_tensor_names(), *(t.name for t in model.graph.input)}
-    free = next(
-        n for n in map("input_{}".format, range(len(names) + 1)) if n not in names
-    )
-    if RESERVED in names - {t.name for t in model.graph.input}:
-        model.rename_tensor(RESERVED, free)
-    return model
-
-
 def _impose(converted: Any, types: dict[str, LayerTypes]) -> None:
-    """Replace hls4ml's own guess at accumulators and sums by the proven formats."""
-    from hls4ml.backends.fpga.fpga_types import APTypeConverter
-    from hls4ml.model.types import FixedPrecisionType
-
+    """Replace hls4ml's own guess at every variable by the proven formats."""
+    formats: dict[str, FixedPoint] = {}
     for layer in converted.get_layers():
         wanted = types.get(layer.name)
-        if wanted is None or not wanted.sums:
+        if wanted is None and layer.class_name in INSERTED:
+            form: FixedPoint | None = formats[layer.inputs[0]]
+        else:
+            form = wanted.result if wanted else None
+        if form is None:
             continue
-        form = wanted.result
-        for variable in (layer.get_attr("accum_t"), layer.get_output_variable().type):
-            precision = FixedPrecisionType(form.width, form.integer, form.signed)
-            variable.precision = APTypeConverter().convert(precision)
+        for output in layer.outputs:
+            formats[output] = form
+            _set(layer.get_output_variable(output).type, form)
+        for name, other in (wanted.others if wanted else {}).items():
+            if layer.get_attr(name) is not None:
+                _set(layer.get_attr(name), other)
+                weights = layer.weights.get(name.removesuffix("_t"))
+                if weights is not None:
+                    weights.update_precision(layer.get_attr(name).precision)
+
+
+def _set(variable: Any, form: FixedPoint) -> None:
+    from hls4ml.backends.fpga import fpga_types
+    from hls4ml.model.types import FixedPrecisionType, RoundingMode, SaturationMode
+
+    is_ac = type(variable.precision).__name__.startswith("AC")
+    convert = fpga_types.ACTypeConverter if is_ac else fpga_types.APTypeConverter
+    variable.precision = convert().convert(
+        FixedPrecisionType(
+            form.width,
+            form.integer,
+            form.signed,
+            RoundingMode[AP_ROUNDING[form.rounding]],
+            SaturationMode[AP_OVERFLOW[form.overflow]],
+            0,
+        )
+    )
 
 
 def _check_schedule(converted: Any, settings: Settings) -> None:
+    backend = converted.config.backend
     for layer in converted.get_layers():
-        if layer.class_name != "Dense":
+        if layer.class_name not in ("Dense", "Conv1D", "Conv2D"):
             continue
         reuse = layer.get_attr("reuse_factor")
         if reuse != settings.reuse_factor:
-            inputs, outputs = layer.get_attr("n_in"), layer.get_attr("n_out")
-            valid = converted.config.backend.get_valid_reuse_factors(inputs, outputs)
+            inputs, outputs = backend.get_layer_mult_size(layer)
+            valid = backend.get_valid_reuse_factors(inputs, outputs)
             raise InputError(
                 f"layer {layer.name!r} ({inputs} x {outputs}) cannot have the reuse "
                 f"factor {settings.reuse_factor}: hls4ml would take {reuse}; "
@@ -163,33 +219,74 @@ def _check_types(converted: Any, types: dict[str, LayerTypes]) -> dict[str, str]
     found: dict[str, str] = {}
     for layer in converted.get_layers():
         if layer.name not in types:
+            if layer.class_name in INSERTED:
+                continue
             raise InexactError(
                 f"hls4ml made a layer {layer.name!r} ({layer.class_name}) that the "
                 f"graph does not have; expected: {', '.join(types)}"
             )
         wanted = types[layer.name]
-        _expect(
-            wanted.tensor, layer.get_output_variable().type.precision, wanted.result
-        )
-        found[wanted.tensor] = str(layer.get_output_variable().type.precision)
+        variables = [("", layer.get_output_variable().type, wanted.result)]
+        for name, label in (("accum_t", ".accumulator"), ("param_t", ".slope")):
+            if name in wanted.others and layer.get_attr(name) is not None:
+                variables.append((label, layer.get_attr(name), wanted.others[name]))
+        for suffix, variable, form in variables:
+            _expect(f"{wanted.tensor}{suffix}", variable.precision, form)
+            found[f"{wanted.tensor}{suffix}"] = spell(variable.precision)
         for name, variable in layer.weights.items():
-            found[f"{wanted.tensor}.{name}"] = str(variable.type.precision)
-        if wanted.sums:
-            accumulator = layer.get_attr("accum_t").precision
-            _expect(f"{wanted.tensor} (accumulator)", accumulator, wanted.result)
-            found[f"{wanted.tensor}.accumulator"] = str(accumulator)
+            found[f"{wanted.tensor}.{name}"] = spell(variable.type.precision)
     missing = set(types) - {layer.name for layer in converted.get_layers()}
     if missing:
         raise InexactError(f"hls4ml dropped the layers {', '.join(sorted(missing))}")
     return found
 
 
+def spell(precision: Any) -> str:
+    """Spell a type of hls4ml in full, whatever the vendor calls it.
+
+    Args:
+        precision: A fixed-point or integer type of hls4ml.
+
+    Returns:
+        For example ``fixed<8,3,RND_CONV,SAT,0>``.
+    """
+    base = "fixed" if precision.signed else "ufixed"
+    rounding = getattr(precision, "rounding_mode", None) or "TRN"
+    overflow = getattr(precision, "saturation_mode", None) or "WRAP"
+    return f"{base}<{precision.width},{precision.integer},{rounding},{overflow},0>"
+
+
 def _expect(tensor: str, precision: Any, wanted: FixedPoint) -> None:
-    got, expected = (
-        _MODES.sub(">", text) for text in (str(precision), wanted.ap_type())
-    )
-    if got != expected:
+    if spell(precision) != wanted.ap_type():
         raise InexactError(
-            f"tensor {tensor!r} has type {precision} in the firmware, but the graph "
-            f"demands {wanted.ap_type()}"
+            f"tensor {tensor!r} has type {spell(precision)} in the firmware, but the "
+            f"graph demands {wanted.ap_type()}"
         )
+
+
+def check_weights(converted: Any) -> None:
+    """Demand that every constant be printed as exactly the number it is.
+
+    Args:
+        converted: hls4ml's model, about to be written.
+
+    Raises:
+        InexactError: if a constant's type or its printed decimals change it.
+    """
+    for layer in converted.get_layers():
+        for name, variable in layer.weights.items():
+            precision = variable.type.precision
+            if not hasattr(precision, "width"):
+                continue
+            real = variable.data.astype(np.float64)
+            printed = np.array([float(text) for text in variable]).reshape(real.shape)
+            steps = np.ldexp(real, precision.width - precision.integer)
+            low = -(2 ** (precision.width - 1)) if precision.signed else 0
+            high = 2 ** (precision.width - int(precision.signed)) - 1
+            wrong = (printed != real) | (steps != np.rint(steps))
+            wrong |= (steps < low) | (steps > high)
+            if wrong.any():
+                raise InexactError(
+                    f"layer {layer.name!r}: {name} {real[wrong][0]!r} is no number of "
+                    f"type {spell(precision)}, or is printed as {printed[wrong][0]!r}"
+                )

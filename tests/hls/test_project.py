@@ -3,18 +3,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from qonnx.core.modelwrapper import ModelWrapper
 
 from hawq.csim.corners import corner_inputs
 from hawq.csim.firmware import compile_project
 from hawq.csim.ladder import climb
 from hawq.csim.rungs import firmware_rung, golden_rung
 from hawq.errors import InexactError, InputError
-from hawq.fixed import FixedPoint
 from hawq.hls import project as module
 from hawq.hls.project import build_project
 from hawq.hls.stage import Settings
-from hawq.hls.types import LayerTypes, accumulator_format, layer_types
+from hawq.hls.types import accumulator_format
 from hawq.integer.lower import lower_qonnx
 from hawq.stage import silent
 
@@ -37,7 +35,7 @@ def test_types_come_from_the_graph(small_qonnx: Path, tmp_path: Path) -> None:
     }
     defines = (tmp_path / "project" / "firmware" / "defines.h").read_text()
     width, integer = sums["fc1"].width, sums["fc1"].integer
-    assert f"typedef ap_fixed<{width},{integer}> Dense_fc1_accum_t;" in defines
+    assert f"typedef ap_fixed<{width},{integer}> dense_fc1_accum_t;" in defines
     assert "typedef ap_fixed<6,2,AP_RND_CONV,AP_SAT,0> input_t;" in defines
 
 
@@ -54,7 +52,7 @@ def test_every_interface_gives_the_same_integers(
     small_qonnx: Path, tmp_path: Path, settings: Settings
 ) -> None:
     project = build_project(small_qonnx, tmp_path / "project", settings)
-    library = compile_project(tmp_path / "project", tmp_path / "firmware.so")
+    library = compile_project(tmp_path / "project", tmp_path / "firmware.so", "-O1")
     graph = lower_qonnx(small_qonnx)
     rungs = [golden_rung(graph), firmware_rung(project, library, graph)]
     comparisons, _ = climb(rungs, graph, corner_inputs(graph, 0, 200), silent)
@@ -82,15 +80,10 @@ def test_reuse_factor_is_refused_not_changed(small_qonnx: Path, tmp_path: Path) 
 def test_type_that_hls4ml_changes_is_an_error(
     small_qonnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(model: ModelWrapper, graph: object) -> dict[str, LayerTypes]:
-        types = layer_types(model, graph)
-        other = FixedPoint(False, 4, 2)
-        return types | {"relu1": LayerTypes("relu1", other, sums=False)}
-
-    monkeypatch.setattr(module, "layer_types", wrong)
+    monkeypatch.setattr(module, "_impose", lambda *_: None)
     message = (
-        r"^tensor 'relu1' has type ufixed<4,1,RND_CONV,SAT,0> in the firmware, but the "
-        r"graph demands ufixed<4,2,RND_CONV,SAT,0>$"
+        r"^tensor 'fc1' has type fixed<14,5,TRN,WRAP,0> in the firmware, but the graph "
+        r"demands fixed<12,3,TRN,WRAP,0>$"
     )
     with pytest.raises(InexactError, match=message):
         build_project(small_qonnx, tmp_path / "project", Settings())

@@ -1,0 +1,78 @@
+"""The back ends of hls4ml 1.3, and what each needs beyond g++."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hawq.errors import UnknownNameError
+
+
+@dataclass(frozen=True)
+class Target:
+    """A back end.
+
+    Attributes:
+        name: As hls4ml spells it.
+        strategy: The one it can take.
+        lacks: What keeps it from C-simulation; empty if g++ alone compiles it.
+    """
+
+    name: str
+    strategy: str = "latency"
+    lacks: str = ""
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("Vitis"),
+        Target("Vivado"),
+        Target("VivadoAccelerator"),
+        Target("Quartus", strategy="resource"),
+        Target("Catapult"),
+        Target(
+            "oneAPI",
+            strategy="resource",
+            lacks="its C++ is SYCL, which needs Intel's compiler icpx: install the "
+            "oneAPI toolkit, or choose Quartus",
+        ),
+        Target(
+            "Libero",
+            lacks="the wheel of hls4ml 1.3 has no templates for it, and it asks for "
+            "Microchip's compiler shls: choose Vitis",
+        ),
+    )
+}
+"""By name."""
+
+
+def find_target(name: str) -> Target:
+    """Find a back end.
+
+    Args:
+        name: As hls4ml spells it.
+
+    Returns:
+        The back end.
+
+    Raises:
+        UnknownNameError: if there is none.
+    """
+    if name not in TARGETS:
+        raise UnknownNameError(
+            f"hls4ml has no back end {name!r}; there are: {', '.join(TARGETS)}"
+        )
+    return TARGETS[name]
+
+
+def reasons_against(name: str) -> list[str]:
+    """Say what keeps a back end from being proved.
+
+    Args:
+        name: As hls4ml spells it.
+
+    Returns:
+        One reason, or none.
+    """
+    lacks = find_target(name).lacks
+    return [f"target {name}: {lacks}"] if lacks else []
