@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hawq.fixed import IntArray, Rounding, power_of_two_exponent
+from hawq.fixed import IntArray, power_of_two_exponent
 from hawq.integer.normal_form import NormalForm
+from hawq.integer.rounding import FLOAT_ROUNDING, turns_at_halves
 
 EXACT_UP_TO = {"float32": 2**24, "float64": 2**53, "int64": 2**62}
 """Carrier → magnitude up to which sums, products and shifts of integers are exact.
@@ -35,40 +36,6 @@ Each of the two constants, the product, the sum and the bend errs by 2**-53 at m
 _HUGE = 2**400
 
 Operation = tuple[Callable[..., Any], tuple[Any, ...]]
-
-
-def _half_up(v: NDArray[Any], out: NDArray[Any]) -> Any:
-    return np.floor(np.add(v, 0.5, out=out), out=out)
-
-
-def _half_down(v: NDArray[Any], out: NDArray[Any]) -> Any:
-    return np.ceil(np.subtract(v, 0.5, out=out), out=out)
-
-
-def _half_away(v: NDArray[Any], out: NDArray[Any]) -> Any:
-    return np.copysign(np.floor(np.abs(v) + 0.5), v, out=out)
-
-
-def _half_zero(v: NDArray[Any], out: NDArray[Any]) -> Any:
-    return np.copysign(np.ceil(np.abs(v) - 0.5), v, out=out)
-
-
-def _away(v: NDArray[Any], out: NDArray[Any]) -> Any:
-    return np.copysign(np.ceil(np.abs(v)), v, out=out)
-
-
-FLOAT_ROUNDING: dict[Rounding, Callable[..., Any]] = {
-    Rounding.HALF_EVEN: np.rint,
-    Rounding.HALF_UP: _half_up,
-    Rounding.HALF_DOWN: _half_down,
-    Rounding.HALF_AWAY: _half_away,
-    Rounding.HALF_ZERO: _half_zero,
-    Rounding.FLOOR: np.floor,
-    Rounding.CEIL: np.ceil,
-    Rounding.TOWARD_ZERO: np.trunc,
-    Rounding.AWAY: _away,
-}
-"""Each mode on floats; exact where the float has room for a half more."""
 
 
 def _bend(v: NDArray[Any], slope: float, out: NDArray[Any]) -> NDArray[Any]:
@@ -213,7 +180,7 @@ def filtered_epilogue(form: NormalForm, largest: int, rank: int) -> Epilogue | N
     high = form.top if form.high is None else form.high
     reach = max(abs(low), abs(high))
     steep = max(1.0, float(form.slope))
-    is_half = form.rounding.value.startswith("half")
+    is_half = turns_at_halves(form.rounding)
     doubt = (steep * np.abs(b) + (reach + 2.0 if is_half else 0.0)) * _ERROR
     tiny = (a != 0) & (np.abs(a) < 1 / _HUGE) | (factor != 0) & (a == 0)
     if tiny.any() or doubt.max() > 2.0**-3 or (reach + 2) * _ERROR > 2.0**-3:

@@ -26,10 +26,15 @@ from hawq.fixed import (
     power_of_two_exponent,
     smallest_width,
 )
+from hawq.integer.rounding import FLOAT_ROUNDING, INDIFFERENT, turns_at_halves
 
 _INT64_SAFE = 2**62
+_FLOAT64_SAFE = 2**53
 _DOUBT = 2.0**-48
-"""Relative width of the strip around a rounding boundary where float64 may err."""
+"""Relative error, several times over, of one product and two sums in float64."""
+
+_TINY = 2.0**-1000
+"""Error, many times over, of a product that is too small for float64."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,7 @@ class Grid:
         """Round ``real * gain + offset`` to this grid, exactly.
 
         Nearly all values are decided in float64; those that lie so near a boundary
-        that its rounding could matter are decided in rational arithmetic.
+        that its error could matter are decided in Python integers.
 
         Args:
             real: Finite; any shape.
@@ -169,23 +174,25 @@ class Grid:
         unit = 1 / self.scale
         slope = np.asarray(unit if gain is None else gain * unit, dtype=object)
         intercept = np.asarray(0 if offset is None else offset * unit, dtype=object)
-        low, high = self._between(real, slope, intercept)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            low, high = self._between(real, slope, intercept)
         unsure = np.asarray(low != high)  # NaN, of an infinity, is unsure
         low[unsure] = 0
-        whole = as_integers(low)
+        whole = low.astype(np.int64)
+        if not self._clips:
+            whole = self.fit(whole)
         if unsure.any():
-            constants = (np.broadcast_to(a, real.shape) for a in (slope, intercept))
-            sure = self._exactly(real[unsure], *(a[unsure] for a in constants))
-            whole = whole if sure.dtype != object else whole.astype(object)
-            whole[unsure] = sure
-        return self.fit(whole)
+            exact = self.fit(self._exactly(real, slope, intercept, unsure))
+            whole = whole if exact.dtype != object else whole.astype(object)
+            whole[unsure] = exact
+        return whole
 
     def _between(
         self, real: NDArray[np.float64], slope: NDArray[Any], intercept: NDArray[Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Round both ends of an interval in which the true value lies."""
         a, b = slope.astype(np.float64), intercept.astype(np.float64)
-        value = np.asarray(real * a)
+        value = real * a
         doubt = (np.abs(value) + np.abs(b)) * _DOUBT
         if not turns_at_halves(self.rounding):
             doubt += (real != 0) * _TINY  # the product may have vanished
@@ -198,32 +205,52 @@ class Grid:
             rounded = FLOAT_ROUNDING[self.rounding](end, out=end)
             if self.rounding not in INDIFFERENT:
                 rounded -= self.zero_point
-            if self.overflow is not Overflow.WRAP and self._is_short:
+            if self._clips:
                 np.clip(rounded, self.low, self.high, out=rounded)
             ends.append(rounded)
         return ends[0], ends[1]
 
     @property
-    def _is_short(self) -> bool:
-        """Whether float64 holds every integer of the grid."""
-        return max(-self.low, self.high) <= _FLOAT64_SAFE
+    def _clips(self) -> bool:
+        """Whether limits can be applied in float64."""
+        fits = max(-self.low, self.high) <= _FLOAT64_SAFE
+        return fits and self.overflow is not Overflow.WRAP
 
     def _exactly(
-        self, real: NDArray[np.float64], slopes: NDArray[Any], intercepts: NDArray[Any]
+        self,
+        real: NDArray[np.float64],
+        slope: NDArray[Any],
+        intercept: NDArray[Any],
+        where: NDArray[np.bool_],
     ) -> IntArray:
-        """Round in Python integers; all shapes are (elements,)."""
+        """Round some elements in Python integers."""
+        if slope.size == intercept.size == 1:  # often the same few
+            few, places = np.unique(real[where], return_inverse=True)
+            return self._exactly_each(few, slope, intercept)[places]
+        constants = (np.broadcast_to(a, real.shape)[where] for a in (slope, intercept))
+        return self._exactly_each(real[where], *constants)
+
+    def _exactly_each(
+        self, real: NDArray[np.float64], slope: NDArray[Any], intercept: NDArray[Any]
+    ) -> IntArray:
+        p, q, r, s = (
+            np.frompyfunc(part, 1, 1)(constant)
+            for constant in (slope, intercept)
+            for part in (_numerator, _denominator)
+        )
         mantissas, exponents = np.frexp(real)
         whole = np.ldexp(mantissas, 53).astype(np.int64).astype(object)
-        powers = [int(e) - 53 for e in exponents]
-        terms = list(zip(slopes, intercepts, powers, strict=True))
-        # (whole · p · 2**e / q) + (r / s) as one numerator and one divisor
-        divisors = _objects(q.denominator * r.denominator << max(-e, 0) for q, r, e in terms)
-        factors = _objects(q.numerator * r.denominator << max(e, 0) for q, r, e in terms)
-        offsets = _objects(r.numerator * q.denominator << max(-e, 0) for q, r, e in terms)
-        return self._round(whole, factors, offsets, divisors)
+        power = exponents.astype(object) - 53
+        down, up = np.maximum(-power, 0), np.maximum(power, 0)
+        # whole · 2**power · p / q + r / s as one fraction
+        return self._round(whole, p * s << up, r * q << down, q * s << down)
 
     def _round(
-        self, integers: IntArray, factor: int, offset: int, divisor: int
+        self,
+        integers: IntArray,
+        factor: Any,
+        offset: Any,
+        divisor: Any,
     ) -> IntArray:
         """Round ``(integers * factor + offset) / divisor``; see ``zero_point``."""
         shift = offset + self.zero_point * divisor
@@ -232,7 +259,15 @@ class Grid:
         return rounded - self.zero_point if self.zero_point else rounded
 
 
-def _wide_enough(x: IntArray, factor: int, offset: int) -> IntArray:
+def _numerator(value: Fraction | int) -> int:
+    return value.numerator
+
+
+def _denominator(value: Fraction | int) -> int:
+    return value.denominator
+
+
+def _wide_enough(x: IntArray, factor: Any, offset: Any) -> IntArray:
     if x.dtype == object or not x.size:
         return x
     top = max(-int(x.min()), int(x.max()), 1) * abs(factor) + abs(offset)

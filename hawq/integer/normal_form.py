@@ -26,11 +26,8 @@ from hawq.integer.nodes import (
     Relu,
     Requantize,
 )
+from hawq.integer.rounding import INDIFFERENT
 from hawq.integer.tensor import Tensor
-
-_HALF_UP_OR_DOWN = (Rounding.HALF_UP, Rounding.HALF_DOWN)
-_UNMOVED = (Rounding.FLOOR, Rounding.CEIL, *_HALF_UP_OR_DOWN)
-"""Modes that treat all integers alike: a zero point changes nothing."""
 
 _NOTHING_ADDED = (
     None,
@@ -277,7 +274,7 @@ def _requantize(form: NormalForm, grid: Grid, scale: Fraction) -> NormalForm | N
     bottom, top, low, high = map(moved, (form.bottom, form.top, form.low, form.high))
     if bottom is None or top is None:
         return None
-    lift = 0 if grid.rounding in _UNMOVED else grid.zero_point
+    lift = 0 if grid.rounding in INDIFFERENT else grid.zero_point
     if grid.rounding is Rounding.HALF_EVEN:
         lift %= 2
     if ratio.denominator == 1:
