@@ -12,7 +12,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help csim report test check bench notebooks wheel doctor clean
+.PHONY: help csim report rtl test check bench notebooks wheel doctor clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ csim: .venv/.base ## jets to firmware, and proof that the integers are equal
 
 report: csim ## the same, and where its page is
 	@echo build/$(FLOW)/10-report/report.html
+
+rtl: .venv/.synthesis ## the network in Verilog and VHDL, simulated and equal
+	$(BIN)/hawq rtl $(FLOW) --workers $(WORKERS)
 
 test: .venv/.test ## run the tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile -q
@@ -59,6 +62,10 @@ clean: ## remove results and caches, not the environment
 
 .venv/.test: .venv/.base
 	$(BIN)/pip install -q -e '.[jets,readers,cluster,synthesis,test,lint]'
+	@touch $@
+
+.venv/.synthesis: .venv/.base
+	$(BIN)/pip install -q -e '.[synthesis]'
 	@touch $@
 
 .venv/.bench: .venv/.test

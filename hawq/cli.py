@@ -201,8 +201,8 @@ def _build(
     from hawq.flow import find, read
     from hawq.view import shown
 
-    flow = read(find(flow_name), overrides or ())
     stop = options["stop"]
+    flow = read(find(flow_name), overrides or (), wanted=stop)
     last = flow.stage(stop).number if stop else STAGES[-1].number
     names = [stage.name for stage in flow.stages if stage.number <= last]
     before = durations(root / flow.name, flow.stages)

@@ -145,7 +145,10 @@ def find(flow: str) -> Path:
 
 
 def read(
-    path: Path, overrides: Iterable[str] = (), stages: Sequence[Stage] = STAGES
+    path: Path,
+    overrides: Iterable[str] = (),
+    stages: Sequence[Stage] = STAGES,
+    wanted: str | None = None,
 ) -> Flow:
     """Read and validate a flow file.
 
@@ -154,6 +157,7 @@ def read(
         overrides: ``table.key=value`` each, the value as in TOML; a bare word is taken
             as a string.
         stages: All stages there are.
+        wanted: A stage that is asked for; if it is optional, its table may be absent.
 
     Returns:
         The flow.
@@ -169,6 +173,8 @@ def read(
         raise FlowError(f"{path}: not UTF-8: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise FlowError(f"{path}: not TOML: {error}") from error
+    if any(stage.optional and stage.name == wanted for stage in stages):
+        tables.setdefault(str(wanted), {})
     source = _Source(path, text, _override(tables, overrides))
     names = [stage.name for stage in stages]
     head = {k: v for k, v in tables.items() if k not in names}

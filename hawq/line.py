@@ -17,6 +17,8 @@ class Stage:
         may_read: Earlier stages it reads if the flow has them.
         tools: External programs without which it cannot run.
         package: That holds the subpackage.
+        optional: A flow without its table runs it where its sub-command asks for it,
+            with the defaults.
     """
 
     number: int
@@ -26,6 +28,7 @@ class Stage:
     may_read: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     package: str = "hawq"
+    optional: bool = False
 
     @property
     def module(self) -> str:
@@ -79,22 +82,14 @@ STAGES = (
         "Write Verilog and VHDL, and prove the simulation equal.",
         ("data", "model", "export"),
         tools=("g++",),
+        optional=True,
     ),
     Stage(
         10,
         "report",
         "Draw the figures and write the page.",
         ("data",),
-        (
-            "model",
-            "sensitivity",
-            "allocation",
-            "training",
-            "export",
-            "hls",
-            "csim",
-            "rtl",
-        ),
+        ("model", "sensitivity", "allocation", "training", "export", "hls", "csim"),
     ),
 )
 """Every stage, in order."""

@@ -222,7 +222,15 @@ def test_shipped_flows_are_valid_and_in_the_order_of_the_data(name: str) -> None
     assert flow.name == name
     assert title(path)
     headers = re.findall(r"^\[(\w+)\]", path.read_text(), flags=re.MULTILINE)
-    assert headers == [stage.name for stage in STAGES]
+    assert headers == [stage.name for stage in STAGES if not stage.optional]
+
+
+def test_an_optional_stage_that_is_asked_for_takes_its_defaults() -> None:
+    path = shipped_flows()["jets_small"]
+    assert "rtl" not in read(path).settings
+    flow = read(path, ["rtl.clock_ns=4.0"], wanted="rtl")
+    assert flow.stage("rtl").number == 9
+    assert flow.settings["rtl"].clock_ns == 4.0
 
 
 def test_every_key_of_a_shipped_flow_has_a_comment() -> None:
