@@ -140,6 +140,9 @@ def _convert(
             precision[name.removesuffix("_t")] = form.ap_type()
         if not wanted.merges:
             precision["result"] = wanted.result.ap_type()
+        bias = config["LayerName"].get(f"{wanted.node}_bias")
+        if bias is not None:  # of a type, it is merged with nothing behind it
+            bias["Precision"]["result"] = wanted.others["accum_t"].ap_type()
     return hls4ml.converters.convert_from_onnx_model(
         model,
         output_dir=str(folder),

@@ -1,7 +1,8 @@
 """Signs of data, as a shift, a quantizer of one bit and a shift back.
 
 ``BipolarQuant`` gives -s below 0, else +s. hls4ml's own binary layers hold 0 and 1 in
-their place; here they stay numbers: ``2s * clip(floor((x + 2s) / 2s), 0, 1) - s``.
+their place; here they stay numbers: ``clip(floor((2x + 4s) / 4s), 0, 1) * 2s - s``.
+The factors of 2 keep hls4ml from merging the first map into a sum before it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from hawq.hls.passes.sums import batch_norm
 from hawq.integer.graph import Graph
 from hawq.integer.grid import Grid
 from hawq.integer.nodes import Quantize, Requantize
-from hawq.integer.quantizer import exact
 
 
 def write_signs(network: Network, graph: Graph) -> None:
@@ -41,44 +41,26 @@ def _sign(
 ) -> list[onnx.NodeProto]:
     step = sign.grid.scale  # 2s
     shape = network.shapes[node.output[0]]
-    source, made = node.input[0], []
+    made: list[onnx.NodeProto] = []
 
-    def follow(name: str) -> str:
-        output = network.fresh(f"{node.output[0]}_{name}")
+    def follow(name: str, value: Grid | tuple[Fraction, Fraction]) -> None:
+        """Append a quantizer, or an affine map."""
+        last = name == "down"
+        output = node.output[0] if last else network.fresh(f"{node.output[0]}_{name}")
         network.shapes[output] = shape
-        return output
+        source = made[-1].output[0] if made else node.input[0]
+        label = node.name if last else f"{node.name}_{name}"
+        bare = helper.make_node("Quant", [source], [output], name=label)
+        if isinstance(value, Grid):
+            made.append(quant(network, bare, value))
+        else:
+            numbers = [np.array([v], dtype=object) for v in value]
+            ends = (source, output)
+            made.append(batch_norm(network, bare, ends, (numbers[0], numbers[1]), 1))
 
     if isinstance(sign, Quantize):  # keep the sign of a real input: round it down
-        coarse = Grid(-2, 1, step, Rounding.FLOOR)
-        made.append(
-            _quant(network, source, follow("floor"), f"{node.name}_floor", coarse)
-        )
-        source = made[-1].output[0]
-    for name, output, value in (
-        ("up", follow("up"), step),
-        ("bit", follow("bit"), Grid(0, 1, step, Rounding.FLOOR)),
-        ("down", node.output[0], -step / 2),
-    ):
-        label = f"{node.name}_{name}" if name != "down" else node.name
-        if isinstance(value, Grid):
-            made.append(_quant(network, source, output, label, value))
-        else:
-            made.append(_add(network, source, output, label, value))
-        source = output
+        follow("floor", Grid(-2, 1, step, Rounding.FLOOR))
+    follow("up", (Fraction(2), 2 * step))
+    follow("bit", Grid(0, 1, 2 * step, Rounding.FLOOR))
+    follow("down", (Fraction(1, 2), -step / 2))
     return made
-
-
-def _quant(
-    network: Network, source: str, output: str, name: str, grid: Grid
-) -> onnx.NodeProto:
-    return quant(
-        network, helper.make_node("Quant", [source], [output], name=name), grid
-    )
-
-
-def _add(
-    network: Network, source: str, output: str, name: str, value: Fraction
-) -> onnx.NodeProto:
-    label = onnx.NodeProto(name=name)
-    values = (exact(np.ones(1)), np.array([value], dtype=object))
-    return batch_norm(network, label, (source, output), values, 1)

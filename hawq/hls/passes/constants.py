@@ -164,5 +164,5 @@ def _reference(
         graph, opset_imports=[helper.make_opsetid("", network.opset)]
     )
     feed: dict[str, Any] = dict(zip(names, values, strict=True))
-    results: list[Any] = ReferenceEvaluator(model).run(None, feed)
-    return np.asarray(results[0])
+    (result,) = ReferenceEvaluator(model).run(None, feed)
+    return np.asarray(result)
