@@ -155,6 +155,8 @@ def _sum_pool(
     sizes = _require_window(node, xs[0])
     count = int(np.prod(node.window.kernel))
     lows, highs = channel_bounds(node, xs[0])
+    if partial_sums(node, xs) >= _INT64_SAFE:
+        lows, highs = lows.astype(object), highs.astype(object)
     return (
         node.scale,
         _over_channels(lows * count, sizes, node.window),

@@ -1,0 +1,45 @@
+"""Compare what the integer graph computes with what the file means, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+from qonnx_exact.interpreter import interpret
+
+from hawq.integer.execute import execute
+from hawq.integer.graph import Graph
+from hawq.integer.lower import lower_model
+from hawq.integer.plan import CARRIERS
+
+Inputs = NDArray[Any] | Mapping[str, NDArray[Any]]
+
+
+def assert_exact(model: onnx.ModelProto, x: Inputs) -> Graph:
+    """Check every tensor of a file: values, bounds, and all carriers of integers."""
+    graph = lower_model(model)
+    expected = interpret(model, x)
+    names = tuple(graph.tensors)
+    got = execute(graph, x, names, threads=1)
+    plain = execute(graph, x, names, threads=1, carriers=("object",))
+    compared = [name for name in names if name in expected]
+    assert set(graph.outputs) <= set(compared)
+    for name in names:
+        tensor = graph.tensors[name]
+        assert_array_equal(got[name], plain[name], f"carriers of {name!r}")
+        assert (tensor.lows <= plain[name]).all(), f"{name!r} is below its bounds"
+        assert (plain[name] <= tensor.highs).all(), f"{name!r} is above its bounds"
+    for name in compared:
+        values = plain[name].astype(object) * graph.tensors[name].scale
+        assert values.shape == expected[name].shape, f"shape of {name!r}"
+        if (values != expected[name]).any():
+            index = tuple(int(i) for i in np.argwhere(values != expected[name])[0])
+            raise AssertionError(
+                f"{name!r} at {index}: the graph gives {values[index]}, the file means "
+                f"{expected[name][index]}"
+            )
+    return graph
