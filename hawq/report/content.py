@@ -159,7 +159,9 @@ def gather(
         absent={
             stage.name: stage.purpose
             for stage in STAGES
-            if stage.name not in e.folders and stage.name != "report"
+            if stage.name not in e.folders
+            and stage.name != "report"
+            and not stage.optional
         },
     )
 
