@@ -24,7 +24,7 @@ from hawq.integer.steps import QuantizeStep, Workspace
 from hawq.integer.tensor import RealInput
 
 _CHUNK_BYTES = 1 << 21
-_CHUNK_SAMPLES = (64, 4096)
+_CHUNK_SAMPLES = (1, 4096)
 
 Inputs = ArrayLike | Mapping[str, ArrayLike]
 

@@ -226,7 +226,8 @@ class Grid:
         """Round some elements in Python integers."""
         if slope.size == intercept.size == 1:  # often the same few
             few, places = np.unique(real[where], return_inverse=True)
-            return self._exactly_each(few, slope, intercept)[places]
+            one = (slope.reshape(()), intercept.reshape(()))
+            return self._exactly_each(few, *one)[places]
         constants = (np.broadcast_to(a, real.shape)[where] for a in (slope, intercept))
         return self._exactly_each(real[where], *constants)
 

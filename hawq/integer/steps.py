@@ -21,6 +21,9 @@ from hawq.integer.kernels import Kernel, Product
 from hawq.integer.nodes import Node, Quantize
 from hawq.integer.tensor import Tensor
 
+_BLOCK_ELEMENTS = 1 << 14
+"""Elements that are quantized at a time: 128 KiB of float64."""
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -105,9 +108,12 @@ class QuantizeStep:
         """
         out, grid = work.view[self.node.output], self.node.grid
         if not self.fast:
-            wide64 = real.astype(np.float64)
-            integers = grid.quantize(wide64, self.node.gain, self.node.offset)
-            np.copyto(out, np.moveaxis(integers, 0, -1), casting="unsafe")
+            size = max(1, _BLOCK_ELEMENTS * len(real) // max(1, real.size))
+            for start in range(0, len(real), size):
+                part = real[start : start + size].astype(np.float64)
+                integers = grid.quantize(part, self.node.gain, self.node.offset)
+                target = out[..., start : start + size]
+                np.copyto(target, np.moveaxis(integers, 0, -1), casting="unsafe")
             return
         wide = real.dtype.itemsize > out.dtype.itemsize
         scaled = np.empty(out.shape, dtype=real.dtype) if wide else out

@@ -1,10 +1,11 @@
 import re
 import warnings
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from qonnx.core.modelwrapper import ModelWrapper
@@ -14,11 +15,32 @@ from qonnx.transformation.infer_shapes import InferShapes
 from hawq.errors import DataError
 from hawq.fixed import FixedPoint, Overflow, Rounding
 from hawq.integer import execute as golden
+from hawq.integer import kernels
+from hawq.integer.bounds import output_tensor
 from hawq.integer.execute import execute, run, trace
 from hawq.integer.graph import build
 from hawq.integer.grid import Grid
 from hawq.integer.lower import lower_model, lower_qonnx
-from hawq.integer.nodes import Dense, Quantize, Relu, Requantize
+from hawq.integer.nodes import (
+    Affine,
+    Clip,
+    Concat,
+    Conv,
+    Dense,
+    LeakyRelu,
+    MaxPool,
+    Multiply,
+    Quantize,
+    Relu,
+    Requantize,
+    Reshape,
+    Select,
+    Sum,
+    SumPool,
+    Threshold,
+    Transpose,
+    Window,
+)
 from hawq.integer.tensor import RealInput
 
 BATCH = 8
@@ -117,6 +139,201 @@ def test_no_integer_leaves_its_bounds(data, networks, inputs_for):
         tensor = graph.tensors[name]
         assert (integers >= tensor.lows).all()
         assert (integers <= tensor.highs).all()
+
+
+SCALES = [Fraction(1, 8), Fraction(0.1), Fraction(float(np.float32(0.3))), Fraction(3)]
+
+
+class Drawing:
+    """A graph of any nodes, drawn one by one; the channels are the first axis."""
+
+    def __init__(self, draw, last):
+        self.draw, self.last = draw, last
+        self.random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        shape = (5, 4, 2) if last else (2, 5, 4)
+        self.real = RealInput("x", shape)
+        self.values = {"x": self.real}
+        self.nodes = []
+        gain, offset = (
+            np.array([[[Fraction(draw(st.sampled_from([-1.5, 0.1, 2.0])))]]])
+            if draw(st.booleans())
+            else None
+            for _ in range(2)
+        )
+        self.add(Quantize, ("x",), self.grid(), gain, offset)
+
+    def add(self, kind, names, *rest):
+        node = kind(names, f"t{len(self.nodes)}", *rest)
+        self.values[node.output] = output_tensor(node, self.values)
+        self.nodes.append(node)
+
+    def grid(self):
+        draw, bits = self.draw, self.draw(st.integers(1, 10))
+        return Grid(
+            -(2**bits) if draw(st.booleans()) else 0,
+            2**bits - 1,
+            draw(st.sampled_from(SCALES)),
+            draw(st.sampled_from(Rounding)),
+            draw(st.sampled_from([Overflow.SATURATE, Overflow.SATURATE, Overflow.WRAP]))
+            if draw(st.booleans())
+            else Overflow.SATURATE,
+            draw(st.sampled_from([0, 0, 1, -4])),
+        )
+
+    @property
+    def x(self):
+        return self.values[self.nodes[-1].output]
+
+    @property
+    def channels(self):
+        return (
+            self.x.shape[-1] if self.last or len(self.x.shape) < 3 else self.x.shape[0]
+        )
+
+    def column(self, size):
+        rank = len(self.x.shape)
+        shape = [1] * rank
+        shape[-1 if self.last or rank < 3 else 0] = self.channels
+        wide = self.draw(st.sampled_from([1, 10, 2**30])) if size > 1 else 1
+        return self.random.integers(-size, size + 1, shape) * wide
+
+    def window(self, kernel, pad):
+        pads = tuple(self.draw(st.integers(0, pad)) for _ in range(4))
+        strides = tuple(self.draw(st.integers(1, 2)) for _ in range(2))
+        return Window(kernel, strides, (1, 1), pads, self.last)
+
+    def step(self):
+        name, shape = self.x.name, self.x.shape
+        spatial = (shape[:-1] if self.last else shape[1:]) if len(shape) == 3 else ()
+        kinds = ["dense", "affine", "relu", "leaky", "clip", "quant", "quant", "sum"]
+        kinds += ["select", "square", "threshold", "concat"]
+        if spatial:
+            kinds += ["conv"] * 4 + ["depthwise", "flatten"]
+            kinds += ["max", "sumpool", "transpose"] if min(spatial) > 1 else []
+        match self.draw(st.sampled_from(kinds)):
+            case "dense":
+                weights = self.random.integers(-9, 10, (shape[-1], shape[-1]))
+                bias = self.random.integers(-99, 99, shape[-1])
+                chosen = bias if self.draw(st.booleans()) else None
+                self.add(
+                    Dense, (name,), weights, self.draw(st.sampled_from(SCALES)), chosen
+                )
+            case "conv" | "depthwise" as kind:
+                groups = self.channels if kind == "depthwise" else 1
+                kernel = tuple(min(s, self.draw(st.integers(1, 3))) for s in spatial)
+                outputs = groups * self.draw(st.integers(1, 3))
+                size = (outputs, self.channels // groups, *kernel)
+                weights = self.random.integers(-9, 10, size)
+                bias = self.random.integers(-99, 99, outputs)
+                self.add(
+                    Conv,
+                    (name,),
+                    weights,
+                    self.draw(st.sampled_from(SCALES)),
+                    self.window(kernel, 1),
+                    groups,
+                    bias if self.draw(st.booleans()) else None,
+                )
+            case "affine":
+                scale = self.draw(st.sampled_from(SCALES))
+                self.add(Affine, (name,), self.column(9), self.column(999), scale)
+            case "relu":
+                self.add(Relu, (name,))
+            case "leaky":
+                slope = self.draw(st.sampled_from([0.1, 0.25, 3.0, -0.5, 1 / 3]))
+                self.add(LeakyRelu, (name,), Fraction(slope).limit_denominator(999))
+            case "clip":
+                low = self.draw(st.integers(-99, 0))
+                self.add(Clip, (name,), low, low + self.draw(st.integers(0, 200)))
+            case "quant":
+                grid = self.grid()
+                ratio = Fraction(
+                    max(-self.x.low, self.x.high, 1), 2 ** self.draw(st.integers(2, 9))
+                )
+                near = (
+                    self.x.scale
+                    * ratio
+                    * self.draw(st.sampled_from([1, Fraction(0.7)]))
+                )
+                self.add(Requantize, (name,), replace(grid, scale=near))
+            case "sum":
+                other = self.draw(st.integers(-3, 3)) or 5
+                self.add(
+                    Affine,
+                    (name,),
+                    np.array(other),
+                    np.array(1),
+                    self.x.scale / abs(other),
+                )
+                multiplier = abs(other) if self.draw(st.booleans()) else -abs(other)
+                self.add(Sum, (name, self.x.name), (multiplier, 1))
+            case "select":
+                size = self.x.lows.size
+                self.add(Select, (name,), self.random.integers(-1, size, shape), 0)
+            case "square":
+                self.add(Multiply, (name, name))
+            case "threshold":
+                few = np.sort(self.random.integers(-500, 500, (*[1] * len(shape), 5)))
+                self.add(Threshold, (name,), few)
+            case "concat":
+                self.add(Concat, (name, name), len(shape) - 1 if self.last else 0)
+            case "max":
+                self.add(MaxPool, (name,), self.window((2, 2), 1))
+            case "sumpool":
+                self.add(SumPool, (name,), self.window((2, 2), 1), self.x.scale / 4)
+            case "transpose":
+                order = (1, 0, 2) if self.last else (0, 2, 1)
+                self.add(Transpose, (name,), order)
+            case "flatten":
+                self.add(Reshape, (name,), (self.x.lows.size,))
+
+
+@st.composite
+def graphs(draw):
+    drawing = Drawing(draw, draw(st.booleans()))
+    for _ in range(draw(st.integers(1, 8))):
+        drawing.step()
+        if drawing.x.lows.size > 400 or drawing.x.width > 200:
+            break
+    return build([drawing.real], drawing.nodes, [drawing.x.name])
+
+
+@given(graph=graphs(), seed=st.integers(0, 99))
+@settings(max_examples=200)
+def test_any_graph_gives_the_integers_of_python(graph, seed):
+    random = np.random.default_rng(seed)
+    steps = random.integers(-80, 80, (5, *graph.inputs[0].shape))
+    x = steps * random.choice([0.05, 0.125, 0.15, 1.0])
+    names = tuple(graph.tensors)
+    expected = execute(graph, x, names, carriers=("object",))
+    fused = run(graph, x)
+    single = trace(graph, x)
+    for name in names:
+        assert_array_equal(single[name], expected[name], err_msg=name)
+    for name in graph.outputs:
+        assert_array_equal(fused[name], expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_blocks_of_rows_do_not_change_a_convolution(last, monkeypatch):
+    shape = (9, 7, 4) if last else (4, 9, 7)
+    random = np.random.default_rng(0)
+    window = Window((3, 2), (2, 1), (1, 2), (1, 0, 2, 1), last)
+    weights = random.integers(-9, 9, (6, 2, 3, 2))
+    graph = build(
+        [RealInput("x", shape)],
+        [
+            Quantize(("x",), "q", fixed(True, 8, 3)),
+            Conv(("q",), "y", weights, Fraction(1, 8), window, 2),
+            Requantize(("y",), "z", Grid(-128, 127, Fraction(0.1))),
+        ],
+        ["z"],
+    )
+    x = random.normal(size=(5, *shape))
+    expected = execute(graph, x, ("z",), carriers=("object",))["z"]
+    for elements in (1, 1000, 1 << 20):
+        monkeypatch.setattr(kernels, "_BLOCK_ELEMENTS", elements)
+        assert_array_equal(run(graph, x)["z"], expected)
 
 
 @pytest.fixture
