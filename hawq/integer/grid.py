@@ -49,7 +49,7 @@ class Grid:
         overflow: What happens beyond ``low`` and ``high``. ``wrap`` needs ends that are
             those of a number of bits.
         zero_point: The file's integer is ours plus this. It changes nothing but which
-            of two integers is the even one.
+            of two integers is the even one, or lies nearer to the file's zero.
     """
 
     low: int
@@ -103,6 +103,13 @@ class Grid:
             if (form.min, form.max) == (self.low, self.high):
                 return form
         return None
+
+    @property
+    def _rounds_as_from_zero(self) -> bool:
+        """Whether the zero point changes no rounding."""
+        if self.rounding is Rounding.HALF_EVEN:
+            return self.zero_point % 2 == 0
+        return self.rounding in INDIFFERENT or self.zero_point == 0
 
     def fit(self, integers: IntArray) -> IntArray:
         """Bring rounded integers into the grid.
