@@ -79,8 +79,10 @@ def rewrite(model: onnx.ModelProto, handlers: dict[str, Handler]) -> onnx.ModelP
             state.keep(node)
     for output in ordered.graph.output:
         if output.name in state.integers:
-            integers = state.integers[output.name]
-            state.values_of(state.writers[output.name], integers)
+            writer, integers = state.writers[output.name], state.integers[output.name]
+            name = state.values_of(writer, integers)
+            if name != output.name:
+                state.aliases[output.name] = name
     return finish(state)
 
 
@@ -250,13 +252,17 @@ def _cast(state: Rewriting, node: onnx.NodeProto) -> None:
         state.keep(node)
         return
     kind = attribute(node, "to", 0)
+    low, high = RANGES.get(kind, (0, -1))
+    integers = state.integers[name]
+    if low <= integers.affine.low and integers.affine.high <= high:
+        state.integers[output] = integers
+        return
     if kind != TensorProto.FLOAT:
         raise NetworkError(
-            f"{label(node)}: casts the integers {name!r} to "
-            f"{type_name(kind)}, expected float: cast to float"
+            f"{label(node)}: casts the integers {name!r} to {type_name(kind)}, "
+            "expected float32, or integers that hold them: cast to float32"
         )
     itself = Affine(np.array(1, "f4"), np.array(0), *RANGES[TensorProto.INT32])
-    integers = state.integers[name]
     if itself.same_values(integers.affine):
         state.aliases[output] = state.values_of(node, integers)
     else:

@@ -18,6 +18,9 @@ from onnxruntime.quantization import (
     QuantType,
     quantize_static,
 )
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.transformation.channels_last import ConvertToChannelsLastAndClean
+from qonnx.util.cleanup import cleanup_model
 
 from hawq.errors import HawqError
 from hawq.frontend.normalise import normalise
@@ -161,8 +164,9 @@ def brevitas_network(bits, *, is_exact):
     )
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4, 8])
-@pytest.mark.parametrize("is_exact", [False, True])
+@pytest.mark.parametrize(
+    ("bits", "is_exact"), [(2, False), (4, False), (4, True), (8, True)]
+)
 def test_networks_of_brevitas(bits, is_exact, tmp_path, original, rewritten):
     """PEERS 1 and 55: Clip between the two, weights behind a Clip, 32-bit bias."""
     shape = (1, 2, 8, 8)
@@ -196,6 +200,72 @@ def test_networks_of_brevitas(bits, is_exact, tmp_path, original, rewritten):
             integers = np.rint(after[name] / step)
             assert_array_equal(integers, np.rint(before[name] / step), err_msg=name)
             assert not is_exact or (after[name] == before[name]).all()
+
+
+class Eager(torch.nn.Module):
+    """A network for PyTorch's own quantization."""
+
+    def __init__(self):
+        super().__init__()
+        self.quantize = torch.ao.quantization.QuantStub()
+        self.conv, self.relu = torch.nn.Conv2d(2, 4, 3), torch.nn.ReLU()
+        self.pool, self.flatten = torch.nn.MaxPool2d(2), torch.nn.Flatten()
+        self.dense = torch.nn.Linear(36, 5)
+        self.dequantize = torch.ao.quantization.DeQuantStub()
+
+    def forward(self, x):
+        x = self.pool(self.relu(self.conv(self.quantize(x))))
+        return self.dequantize(self.dense(self.flatten(x)))
+
+
+def test_networks_that_pytorch_quantized(tmp_path, monkeypatch, original, rewritten):
+    """PEERS 1: casts between the two, scales and zero points computed by nodes."""
+    shape = (1, 2, 8, 8)
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of PyTorch: "will be removed"
+        network = Eager().eval()
+        network.qconfig = torch.ao.quantization.default_qconfig
+        monkeypatch.setattr(torch.backends.quantized, "engine", "qnnpack")
+        network = torch.ao.quantization.prepare(network)
+        for x in samples(shape):
+            network(torch.from_numpy(x))
+        network = torch.ao.quantization.convert(network)
+        path = tmp_path / "network.onnx"
+        torch.onnx.export(
+            network, (torch.zeros(shape),), path, dynamo=False, input_names=["x"]
+        )
+    model = load_onnx(path)
+    made = normalise(model)
+    last = made.graph.output[0].name
+    scale = model.graph.node[-1].input[1]
+    for x in samples(shape):
+        before, after = original(model, x, [scale]), rewritten(made, x)
+        step = before[scale]
+        integers = np.rint(after[last] / step)
+        assert len(np.unique(integers)) > 2
+        assert_array_equal(integers, np.rint(before[last] / step))
+
+
+def test_qonnx_turns_the_result_to_channels_last(onnx_file, rewritten):
+    """PEERS 8 and 21: biases of one axis, and no assumption on layout or opset."""
+    file = onnx_file(1, 2, 6, 6)
+    w = file.weights(np.arange(-27, 27).reshape(3, 2, 3, 3), [0.5, 1, 2], axis=0)
+    b = file.weights([100, -200, 300], [0.25, 0.5, 1], "i4", axis=0)
+    whole = {"strides": [1, 1], "pads": [0] * 4}  # qonnx wants every attribute
+    sizes = {"kernel_shape": [3, 3], "dilations": [1, 1], "group": 1, **whole}
+    conv = file.node("Conv", file.pair("x", 0.5, 5), w, b, **sizes)
+    pooled = file.node("MaxPool", file.pair(conv, 64.0), kernel_shape=[2, 2], **whole)
+    flat = file.node("Flatten", pooled)
+    y = file.node("Gemm", flat, file.weights(np.ones((4, 27)), 0.5), transB=1)
+    made = normalise(sound_model(file.model(y)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of qonnx
+        turned = cleanup_model(ModelWrapper(made, make_deepcopy=True))
+        turned = turned.transform(ConvertToChannelsLastAndClean())
+    x = RANDOM.integers(-99, 99, (1, 2, 6, 6)).astype("f4") / 4
+    after = rewritten(turned.model, x.transpose(0, 2, 3, 1))
+    assert_array_equal(after[turned.graph.output[0].name], rewritten(made, x)[y])
 
 
 # --- the rest ------------------------------------------------------------------------

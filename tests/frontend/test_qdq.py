@@ -266,6 +266,21 @@ def test_a_cast_gives_the_integers_themselves(onnx_file, original, rewritten):
     assert_array_equal(result, original(model, QUARTERS)[y])
 
 
+@pytest.mark.parametrize("to", [TensorProto.INT8, TensorProto.INT32])
+def test_integers_cast_to_integers(to, onnx_file, original, rewritten):
+    """As PyTorch writes them; the second output takes the name of the cast."""
+    file = onnx_file(1, 2400)
+    parameters = file.parameters(0.5, 3)
+    q = file.node("Cast", file.node("QuantizeLinear", "x", *parameters), to=to)
+    back = file.node("Cast", q, to=TensorProto.INT8)
+    y = file.node("DequantizeLinear", back, *parameters)
+    model = file.model(y)
+    model.graph.output.append(helper.make_tensor_value_info(q, to, [1, 2400]))
+    after, before = rewritten(qdq_to_qonnx(model), QUARTERS), original(model, QUARTERS)
+    assert_array_equal(after[y], before[y])
+    assert_array_equal(after[q], (before[q].astype("f4") - 3) / 2)
+
+
 def test_a_transpose_before_a_concat(onnx_file, original, rewritten):
     """PEERS 20: shapes are found behind both."""
     file = onnx_file(1, 2, 3)
@@ -372,13 +387,17 @@ def test_integers_that_nothing_quantized(onnx_file):
     )
 
 
-def test_casts_to_other_types(onnx_file):
+@pytest.mark.parametrize(
+    ("to", "name"),
+    [(TensorProto.UINT8, "uint8"), (INT4, "int4"), (TensorProto.FLOAT16, "float16")],
+)
+def test_casts_to_other_types(to, name, onnx_file):
     file = onnx_file(1, 4)
     q = file.node("QuantizeLinear", "x", *file.parameters(1.0, 0))
-    y = file.node("Cast", q, to=TensorProto.INT32, name="cast")
+    y = file.node("Cast", q, to=to, name="cast")
     assert refused(file, y) == (
-        "node 'cast' (Cast): casts the integers 'quantizelinear0' to int32, expected "
-        "float: cast to float"
+        f"node 'cast' (Cast): casts the integers 'quantizelinear0' to {name}, expected "
+        "float32, or integers that hold them: cast to float32"
     )
 
 

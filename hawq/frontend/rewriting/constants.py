@@ -79,6 +79,14 @@ def _constant(_: list[Array], attributes: Attributes) -> Array | None:
     return None
 
 
+def _constant_of_shape(inputs: list[Array], attributes: Attributes) -> Array | None:
+    shape = tuple(inputs[0].tolist())
+    fill = np.zeros(1, dtype=np.float32)
+    if "value" in attributes:
+        fill = numpy_helper.to_array(attributes["value"])
+    return np.full(shape, fill.item(), dtype=fill.dtype) if _fits(shape) else None
+
+
 def _cast(inputs: list[Array], attributes: Attributes) -> Array:
     return inputs[0].astype(helper.tensor_dtype_to_np_dtype(attributes["to"]))
 
@@ -116,6 +124,7 @@ def _fits(shape: tuple[int, ...]) -> bool:
 
 _OPERATORS: dict[str, Evaluation] = {
     "Constant": _constant,
+    "ConstantOfShape": _constant_of_shape,
     "Identity": lambda inputs, _: inputs[0],
     "Cast": _cast,
     "Reshape": _reshape,

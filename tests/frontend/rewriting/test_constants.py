@@ -66,6 +66,21 @@ def test_constant_nodes_in_all_their_forms(onnx_file):
     assert [folded[n].dtype.str[1:] for n in names] == ["i1", "f4", "i8"]
 
 
+def test_constants_of_a_shape(onnx_file):
+    file = onnx_file(1)
+    fill = numpy_helper.from_array(np.int32([7]))
+    shapes = [file.constant(s, "i8") for s in ([2, 3], [0], [2**13, 2**12])]
+    names = [file.node("ConstantOfShape", s, value=fill) for s in shapes]
+    plain = file.node("ConstantOfShape", shapes[0])
+    folded = fold_constants(file.model(*names, plain).graph)
+    assert folded[names[0]].tolist() == [[7] * 3] * 2
+    assert folded[names[0]].dtype == np.int32
+    assert folded[names[1]].size == 0
+    assert names[2] not in folded
+    assert folded[plain].tolist() == [[0] * 3] * 2
+    assert folded[plain].dtype == np.float32
+
+
 def test_axes_of_older_opsets_are_attributes(onnx_file):
     file = onnx_file(1)
     file.opset = 11
