@@ -65,11 +65,12 @@ class Resources(Record):
 
     @property
     def bram_18k(self) -> float | None:
-        """Block RAMs of 18 kbit; None where the report has no block RAMs."""
-        if tile := self.usage.get("BRAM_TILE"):
-            return 2 * tile.used
-        entry = self.usage.get("BRAM_18K")
-        return entry.used if entry else None
+        """All block RAM in units of 18 kbit; None where the report has none."""
+        units = {"BRAM_18K": 1, "BRAM_36K": 2}
+        if "BRAM_TILE" in self.usage:
+            units = {"BRAM_TILE": 2}
+        counts = [n * self.usage[k].used for k, n in units.items() if k in self.usage]
+        return sum(counts) if counts else None
 
 
 class Module(Record):
@@ -219,7 +220,8 @@ class Power(Record):
         static_mw: Of the device, switching or not.
         confidence: In the switching activity, in the tool's words.
         junction_celsius: Temperature assumed or found.
-        components_mw: Where the power goes.
+        components_mw: Where the power goes; ``CLB Logic: Register`` is part of
+            ``CLB Logic``.
         at_most: Names of those above that the report gives only as an upper bound
             (``<0.001``); their value is that bound.
     """

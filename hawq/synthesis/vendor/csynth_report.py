@@ -173,9 +173,9 @@ def read_cosimulation(text: str, path: Path) -> SynthesisReport:
     Raises:
         DataError: if there is no row of a language.
     """
-    rows = re.findall(
-        r"^\| *(VHDL|Verilog) *\|" + r" *([^|\n]*?) *\|" * 7 + r"$", text, re.MULTILINE
-    )
+    drawn = re.findall(r"^\| *((?:VHDL|Verilog) *\|.*)\|$", text, re.MULTILINE)
+    rows = [[cell.strip() for cell in row.split("|")] for row in drawn]
+    rows = [row for row in rows if len(row) >= 8]
     if not rows:
         raise DataError(
             f"{path}: the co-simulation report has no row of Verilog or VHDL: it is "

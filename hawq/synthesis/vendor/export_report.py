@@ -58,9 +58,9 @@ def read_export(text: str, path: Path) -> SynthesisReport:
     netlists[field] = netlists.get(field, Netlist()).model_copy(
         update={"resources": resources}
     )
-    version = re.search(r"v\.?([\d.]+)", lines.get("implementation tool", ""))
+    version = re.search(r"\d{4}\.[\d.]+", lines.get("implementation tool", ""))
     return SynthesisReport(
-        tools={"vivado": version[1]} if version else {},
+        tools={"vivado": version[0]} if version else {},
         part=lines.get("device target", ""),
         **netlists,
     )
@@ -125,7 +125,7 @@ def read_export_xml(root: ElementTree.Element, path: Path) -> SynthesisReport:
             if (name, used) != ("SLICE", 0)
         },
     )
-    version = re.search(r"[\d.]{6,}", root.findtext("RunData/VIVADO_VERSION") or "")
+    version = re.search(r"\d{4}\.[\d.]+", root.findtext("RunData/VIVADO_VERSION") or "")
     field = "routed" if stage[1] == "impl" else "synthesised"
     return SynthesisReport(
         tools={"vivado": version[0]} if version else {},

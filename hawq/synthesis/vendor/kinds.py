@@ -18,7 +18,7 @@ _KINDS = (
     (r"F8 Muxes", "MUXF8"),
     (r"F9 Muxes", "MUXF9"),
     (r"DSPs?|DSP48E\d?|DSP(48)? (Blocks|Slices)|DSP48s?", "DSP"),
-    (r"Block RAM Tile", "BRAM_TILE"),
+    (r"Block RAM Tile|BRAMs", "BRAM_TILE"),
     (r"RAMB36(/FIFO|E\d)?", "BRAM_36K"),
     (r"BRAM_18K|RAMB18(E\d)?|BRAM", "BRAM_18K"),
     (r"URAMs?", "URAM"),

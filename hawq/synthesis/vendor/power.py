@@ -43,11 +43,11 @@ def read_power(text: str, path: Path) -> SynthesisReport:
             "short or of a format that hawq does not know"
         )
     components = {
-        row[0]: row[1]
+        f"{above}: {name}" if above else name: row[1]
         for table in tables(text)
         if table.columns[:2] == ("On-Chip", "Power (W)")
-        for row in table.rows
-        if row[0] != "Total"
+        for above, name, row in table.nested()
+        if name != "Total"
     }
     bounded = {field for field, row in TOTALS.items() if pairs[row].startswith("<")}
     bounded |= {name for name, cell in components.items() if cell.startswith("<")}

@@ -46,6 +46,21 @@ class Table:
                 return index
         return None
 
+    def nested(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """Walk the rows of a table whose first column is a tree.
+
+        Yields:
+            The name of the row above in the tree (empty at the root), the row's own
+            name, both without the star of a footnote, and the row.
+        """
+        open_rows: list[tuple[int, str]] = []
+        for row, indent in zip(self.rows, self.indents, strict=True):
+            while open_rows and open_rows[-1][0] >= indent:
+                open_rows.pop()
+            name = row[0].rstrip("*")
+            yield open_rows[-1][1] if open_rows else "", name, row
+            open_rows.append((indent, name))
+
 
 def read_text(path: Path) -> str:
     """Read a report, whatever the host's character set and line ends.

@@ -95,9 +95,10 @@ def _period(text: str, summary: re.Match[str]) -> float | None:
 def _paths(text: str) -> list[tuple[float, float, CriticalPath]]:
     """Read every setup path: slack, requirement and where it goes."""
     starts = list(_SLACK.finditer(text))
+    ends = [*(start.start() for start in starts[1:]), len(text)]
     found = []
-    for start, after in zip(starts, [*starts[1:], None], strict=True):
-        block = text[start.start() : after.start() if after else len(text)]
+    for start, end in zip(starts, ends, strict=False):
+        block = text[start.start() : end]
         lines = head(block)
         required = number(lines.get("requirement", "-"))
         if required is None or not re.match("Setup|Max", lines.get("path type", "")):

@@ -70,12 +70,7 @@ def read_utilization(text: str, path: Path) -> SynthesisReport:
 def _sites(table: Table, usage: dict[str, Usage]) -> None:
     """Add the rows of a table of sites; a row without a kind of ours keeps its name."""
     used, available = table.column("Used"), table.column("Available")
-    parents: dict[int, str] = {}
-    for row, indent in zip(table.rows, table.indents, strict=True):
-        plain = row[0].rstrip("*")
-        parents = {at: name for at, name in parents.items() if at < indent}
-        above = parents[max(parents)] if parents else ""
-        parents[indent] = plain
+    for above, plain, row in table.nested():
         cell = row[used] if used is not None and used < len(row) else ""
         if (value := number(cell)) is None:
             continue
