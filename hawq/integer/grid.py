@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hawq.errors import FormatError
 from hawq.fixed import (
+    MAX_WIDTH,
     FixedPoint,
     IntArray,
     Overflow,
@@ -90,9 +91,9 @@ class Grid:
     def fixed_point(self) -> FixedPoint | None:
         """The fixed-point format that is this grid, or None."""
         exponent = power_of_two_exponent(self.scale)
-        if exponent is None or self.zero_point % 2:
-            return None
         signed, width = smallest_width(self.low, self.high)
+        if exponent is None or width > MAX_WIDTH or not self._rounds_as_from_zero:
+            return None
         overflow = self.overflow
         for mode in dict.fromkeys((overflow, *Overflow)):
             if (mode is Overflow.WRAP) != (overflow is Overflow.WRAP):
