@@ -1,0 +1,1 @@
+"""The C++ emulator: a small library that computes a network's integers."""

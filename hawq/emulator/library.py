@@ -1,0 +1,262 @@
+"""Compile an emulator and run it from Python."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hawq.errors import DataError, ToolError
+from hawq.fixed import IntArray
+from hawq.tools import TOOLS
+
+Inputs = ArrayLike | Mapping[str, ArrayLike]
+
+_CHUNK = 4096
+_ERROR_LENGTH = 1024
+
+
+def compile_emulator(
+    folder: Path, *, arch: str | None = None, ap_types: Path | None = None
+) -> Path:
+    """Compile what ``write_emulator`` wrote, with its own Makefile.
+
+    Args:
+        folder: The written folder.
+        arch: Flags that choose the processor, for example ``-march=native``; None for
+            the Makefile's.
+        ap_types: Folder of ``ap_fixed.h``, for the CMS interface.
+
+    Returns:
+        The library, ``NAME.so``.
+
+    Raises:
+        ToolError: if make or g++ is missing, or the first error if it fails.
+    """
+    for tool in ("make", os.environ.get("CXX", "g++")):
+        if shutil.which(tool) is None:
+            remedy = TOOLS["g++"].remedy if tool != "make" else "apt install make"
+            raise ToolError(f"{tool} was not found: it compiles the emulator: {remedy}")
+    command = ["make", "-s", "-C", str(folder)]
+    command += [] if arch is None else [f"ARCH={arch}"]
+    command += [] if ap_types is None else [f"AP_TYPES={ap_types.resolve()}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "rror" in line]
+        reason = lines[0] if lines else done.stderr.strip()[-200:] or "no output"
+        raise ToolError(f"compiling the emulator in {folder} failed: {reason}")
+    return next(folder.glob("*.so"))
+
+
+@dataclass(frozen=True)
+class EmulatedTensor:
+    """A tensor or an input, as the library tells of it.
+
+    Attributes:
+        name: As in the network.
+        shape: Of one sample.
+        words: 64-bit words of one integer.
+        scale: What one integer is worth.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    words: int = 1
+    scale: Fraction = Fraction(1)
+
+
+class _Described(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("size", ctypes.c_size_t),
+        ("rank", ctypes.c_size_t),
+        ("shape", ctypes.POINTER(ctypes.c_size_t)),
+    )
+
+
+class _DescribedTensor(ctypes.Structure):
+    _fields_ = (
+        *_Described._fields_,
+        ("words", ctypes.c_size_t),
+        ("numerator", ctypes.c_char_p),
+        ("denominator", ctypes.c_char_p),
+        ("scale", ctypes.c_double),
+    )
+
+
+class Emulator:
+    """A compiled emulator.
+
+    Attributes:
+        name: Of the library.
+        version: Of the network.
+        inputs: The real inputs, in order.
+        tensors: All named tensors, in order.
+        outputs: The names of the outputs, in order.
+    """
+
+    def __init__(self, library: Path) -> None:
+        try:
+            self._library = ctypes.CDLL(str(library.resolve()))
+            self.name = library.stem
+            version = self._library[f"{self.name}_version"]
+        except (OSError, AttributeError) as error:
+            raise ToolError(
+                f"cannot load the emulator {library}: {error}: make it with "
+                "compile_emulator, and keep its name"
+            ) from error
+        version.restype = ctypes.c_char_p
+        self.version: str = version().decode()
+        self.inputs = [_input(d) for d in self._described("get_input", _Described)]
+        described = self._described("get_tensor", _DescribedTensor)
+        self.tensors = [_tensor(d) for d in described]
+        made = self._described("get_output", _DescribedTensor)
+        self.outputs = [_tensor(d).name for d in made]
+
+    def predict(self, x: Inputs, *, threads: int | None = None) -> dict[str, IntArray]:
+        """Compute the outputs.
+
+        Args:
+            x: Real values, shape (samples, *input shape); with several inputs, by name.
+            threads: Default: as many as cores.
+
+        Returns:
+            Output name → integers, shape (samples, *output shape): int64, or Python
+            integers where int64 is too short.
+        """
+        named = {tensor.name: tensor for tensor in self.tensors}
+        wanted = [named[name] for name in self.outputs]
+        return self._run("predict", wanted, x, threads)
+
+    def trace(self, x: Inputs, *, threads: int | None = None) -> dict[str, IntArray]:
+        """Compute every named tensor.
+
+        Args:
+            x: Real values, shape (samples, *input shape); with several inputs, by name.
+            threads: Default: as many as cores.
+
+        Returns:
+            Tensor name → integers, shape (samples, *tensor shape): int64, or Python
+            integers where int64 is too short.
+        """
+        return self._run("trace", self.tensors, x, threads)
+
+    def _described(self, function: str, kind: type[ctypes.Structure]) -> list[Any]:
+        get = self._library[f"{self.name}_{function}"]
+        get.restype, get.argtypes = ctypes.POINTER(kind), [ctypes.c_size_t]
+        found: list[Any] = []
+        while pointer := get(len(found)):
+            found.append(pointer.contents)
+        return found
+
+    def _run(
+        self,
+        function: str,
+        wanted: Sequence[EmulatedTensor],
+        x: Inputs,
+        threads: int | None,
+    ) -> dict[str, IntArray]:
+        arrays, samples = self._inputs(x)
+        double = arrays[0].dtype == np.float64
+        call = self._library[f"{self.name}_{function}{'_double' if double else ''}"]
+        made = [
+            np.empty((samples, int(np.prod(t.shape)), t.words), dtype=np.int64)
+            for t in wanted
+        ]
+
+        def work(start: int) -> None:
+            count = min(_CHUNK, samples - start)
+            _call(call, [[a[start:] for a in group] for group in (arrays, made)], count)
+
+        starts = range(0, samples, _CHUNK)
+        workers = min(len(starts), threads or len(os.sched_getaffinity(0)))
+        if workers <= 1:
+            for start in starts:
+                work(start)
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(work, starts))
+        return {
+            t.name: _integers(array).reshape(samples, *t.shape)
+            for t, array in zip(wanted, made, strict=True)
+        }
+
+    def _inputs(self, x: Inputs) -> tuple[list[NDArray[Any]], int]:
+        given = x if isinstance(x, Mapping) else {self.inputs[0].name: x}
+        arrays = [_array(wanted, given) for wanted in self.inputs]
+        counts = {i.name: len(a) for i, a in zip(self.inputs, arrays, strict=True)}
+        if len(set(counts.values())) > 1:
+            raise DataError(f"inputs with different numbers of samples: {counts}")
+        same = {array.dtype for array in arrays}
+        kind = np.dtype(np.float32) if same == {np.dtype("f4")} else np.dtype("f8")
+        return [np.ascontiguousarray(a, dtype=kind) for a in arrays], len(arrays[0])
+
+
+def _call(function: Any, groups: list[list[NDArray[Any]]], samples: int) -> None:
+    error = ctypes.create_string_buffer(_ERROR_LENGTH)
+    pointers = [
+        (ctypes.c_void_p * len(group))(*(a.ctypes.data for a in group))
+        for group in groups
+    ]
+    failed = function(
+        pointers[0],
+        ctypes.c_size_t(samples),
+        pointers[1],
+        error,
+        ctypes.c_size_t(_ERROR_LENGTH),
+    )
+    if failed:
+        raise DataError(error.value.decode(errors="replace"))
+
+
+def _array(wanted: EmulatedTensor, given: Mapping[str, ArrayLike]) -> NDArray[Any]:
+    if wanted.name not in given:
+        raise DataError(
+            f"no data for input {wanted.name!r}, got data for: "
+            + (", ".join(given) or "none")
+        )
+    array = np.asarray(given[wanted.name])
+    if array.shape[1:] != wanted.shape or array.ndim == 0:
+        expected = ", ".join(["samples", *map(str, wanted.shape)])
+        raise DataError(
+            f"input {wanted.name!r} got shape {array.shape}, expected ({expected})"
+        )
+    if array.dtype in (np.float32, np.float64):
+        return array
+    if array.dtype.kind in "fiub":
+        real = array.astype(np.float64)
+        if (real.astype(array.dtype) == array).all() or np.isnan(real).any():
+            return real
+    raise DataError(
+        f"input {wanted.name!r} has type {array.dtype}, expected real numbers that "
+        "float64 holds exactly"
+    )
+
+
+def _integers(words: NDArray[np.int64]) -> IntArray:
+    """Join the words of each integer: (samples, size, words) → (samples, size)."""
+    if words.shape[-1] == 1:
+        return words[..., 0]
+    low, high = words[..., 0].view(np.uint64), words[..., 1]
+    return np.asarray(high.astype(object) * 2**64 + low.astype(object), dtype=object)
+
+
+def _input(described: Any) -> EmulatedTensor:
+    shape = tuple(described.shape[: described.rank])
+    return EmulatedTensor(described.name.decode(), shape)
+
+
+def _tensor(described: Any) -> EmulatedTensor:
+    scale = Fraction(int(described.numerator), int(described.denominator))
+    shape = tuple(described.shape[: described.rank])
+    return EmulatedTensor(described.name.decode(), shape, described.words, scale)
