@@ -69,7 +69,7 @@ def _pairs(given: object, rank: int) -> list[tuple[int, int]] | None:
     if isinstance(given, int):
         given = [given] * rank
     if rank == 1 and whole_numbers(given):
-        given = [given] if len(given) == 2 else given  # type: ignore[arg-type]
+        given = [given] if len(given) == 2 else given
     if not isinstance(given, list) or len(given) != rank:
         return None
     pairs = [[p, p] if isinstance(p, int) else p for p in given]

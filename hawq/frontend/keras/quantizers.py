@@ -295,7 +295,6 @@ def make_quantizer(
         ("use_stochastic_rounding", False),
         ("qnoise_factor", 1.0),
         ("scale_axis", None),
-        ("use_sigmoid", False),
     ):
         if key in complete and complete[key] != wanted:
             raise quantizer.refuse(
@@ -367,15 +366,28 @@ def _write_relu(out: Writer, q: Quantizer, x: str) -> str:
     if is_signed and q.bits == 1:
         raise q.refuse("one bit holds no negative values: use 2 bits or more")
     step = 2.0 ** (q.whole("integer") - q.bits + is_signed)
-    shape = out.shapes[x]
+    if q.flag("use_sigmoid"):
+        return _write_centred_relu(out, q, x, step, is_signed)
     if is_signed:
-        x = out.add("LeakyRelu", [x], shape, alpha=slope)
+        x = out.add("LeakyRelu", [x], out.shapes[x], alpha=slope)
     y = out.quant(x, step, q.bits, is_signed=is_signed)
     low = -slope * 2.0 ** q.whole("integer") if is_signed else 0.0
     limits = bound if bound and not q.flag("is_quantized_clip") else None
     if limits is None and (not is_signed or slope == 1):
         return y
     return clip(out, y, low, limits)
+
+
+def _write_centred_relu(
+    out: Writer, q: Quantizer, x: str, step: float, is_signed: bool
+) -> str:
+    """With ``use_sigmoid``, steps are twice as wide, but for the last one."""
+    if is_signed or q.bits == 1:
+        raise q.refuse(
+            "use_sigmoid with one bit or a negative slope is not carried: leave it out"
+        )
+    y = out.quant(x, 2 * step, q.bits, is_signed=False)
+    return clip(out, y, None, 2.0 ** q.whole("integer") - step)
 
 
 def clip(out: Writer, x: str, low: float | None, high: float | None) -> str:
