@@ -11,7 +11,6 @@ nobody asks for becomes one step. That is exact because
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +27,7 @@ from hawq.integer.epilogue import (
 )
 from hawq.integer.graph import Graph
 from hawq.integer.kernels import Correlation, Kernel, Product
+from hawq.integer.memory import Slot, buffer_sizes, share_buffers
 from hawq.integer.nodes import (
     Affine,
     Conv,
@@ -53,7 +53,6 @@ from hawq.integer.steps import (
     NodeStep,
     QuantizeStep,
     ReshapeStep,
-    Slot,
     Step,
 )
 from hawq.integer.sums import partial_sums
@@ -83,10 +82,8 @@ class Plan:
     @property
     def bytes_per_sample(self) -> int:
         """Size of all buffers for one sample."""
-        return sum(
-            math.prod(s.shape) * np.dtype(s.carrier).itemsize
-            for s in self.slots.values()
-        )
+        own = (s.bytes_per_sample for s in self.slots.values() if s.buffer is None)
+        return sum(own) + sum(buffer_sizes(self.slots).values())
 
 
 def compile_plan(
@@ -109,7 +106,9 @@ def compile_plan(
             chain = compiler.chain(node)
             compiler.add(chain)
             done.update(n.output for n in chain)
-    return Plan(tuple(compiler.steps), compiler.slots, tuple(keep))
+    steps = [(step.reads, step.target) for step in compiler.steps]
+    slots = share_buffers(compiler.slots, steps, keep)
+    return Plan(tuple(compiler.steps), slots, tuple(keep))
 
 
 @dataclass(eq=False)

@@ -18,28 +18,12 @@ from hawq.fixed import IntArray
 from hawq.integer.epilogue import Epilogue
 from hawq.integer.evaluate import evaluate
 from hawq.integer.kernels import Kernel, Product
+from hawq.integer.memory import Slot, buffer_sizes
 from hawq.integer.nodes import Node, Quantize
 from hawq.integer.tensor import Tensor
 
 _BLOCK_ELEMENTS = 1 << 14
 """Elements that are quantized at a time: 128 KiB of float64."""
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Where a tensor of the plan lives.
-
-    Attributes:
-        shape: Of one sample.
-        carrier: A key of ``EXACT_UP_TO``, or ``object``.
-        order: Axes as they lie in memory; None as in ``shape``.
-        ones: Whether a row of ones lies below the last axis.
-    """
-
-    shape: tuple[int, ...]
-    carrier: str
-    order: tuple[int, ...] | None = None
-    ones: bool = False
 
 
 class Workspace:
@@ -55,17 +39,27 @@ class Workspace:
         self.samples = samples
         self.full: dict[str, NDArray[Any]] = {}
         self.view: dict[str, NDArray[Any]] = {}
+        buffers = {
+            number: np.empty(size * samples, dtype=np.uint8)
+            for number, size in buffer_sizes(slots).items()
+        }
         for name, slot in slots.items():
-            self.full[name], self.view[name] = self._allocate(slot)
+            buffer = None if slot.buffer is None else buffers[slot.buffer]
+            self.full[name], self.view[name] = self._place(slot, buffer)
 
-    def _allocate(self, slot: Slot) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _place(
+        self, slot: Slot, buffer: NDArray[np.uint8] | None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         shape = list(slot.shape)
         if slot.ones:
             shape[-1] += 1
         order = slot.order or tuple(range(len(shape)))
-        lying = [shape[axis] for axis in order]
-        make = np.ones if slot.ones else np.empty
-        full = make((*lying, self.samples), dtype=slot.carrier)
+        lying = (*(shape[axis] for axis in order), self.samples)
+        if buffer is None:
+            full: NDArray[Any] = np.ones(lying, dtype=slot.carrier)
+        else:
+            used = buffer[: slot.bytes_per_sample * self.samples]
+            full = used.view(slot.carrier).reshape(lying)
         full = full.transpose(*np.argsort(order), len(order))
         return full, full[..., :-1, :] if slot.ones else full
 
@@ -98,6 +92,16 @@ class QuantizeStep:
     def source(self) -> str:
         """Name of the real input."""
         return self.node.inputs[0]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the integer tensors it reads: none."""
+        return ()
+
+    @property
+    def target(self) -> str:
+        """Name of the output tensor."""
+        return self.node.output
 
     def run(self, real: NDArray[Any], work: Workspace) -> None:
         """Fill the target from a chunk.
@@ -141,6 +145,11 @@ class FloatStep:
     kernel: Kernel | None
     epilogue: Epilogue
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the integer tensors it reads."""
+        return (self.source,)
+
     def run(self, work: Workspace) -> None:
         """Fill the target.
 
@@ -172,6 +181,11 @@ class ReshapeStep:
     source: str
     target: str
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the integer tensors it reads."""
+        return (self.source,)
+
     def run(self, work: Workspace) -> None:
         """Fill the target.
 
@@ -195,6 +209,16 @@ class NodeStep:
     node: Node
     tensors: tuple[Tensor, ...]
     carrier: str
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the integer tensors it reads."""
+        return self.node.inputs
+
+    @property
+    def target(self) -> str:
+        """Name of the output tensor."""
+        return self.node.output
 
     def run(self, work: Workspace) -> None:
         """Fill the node's output.

@@ -299,7 +299,7 @@ def graphs(draw):
 
 
 @given(graph=graphs(), seed=st.integers(0, 99))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_any_graph_gives_the_integers_of_python(graph, seed):
     random = np.random.default_rng(seed)
     steps = random.integers(-80, 80, (5, *graph.inputs[0].shape))
