@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +14,9 @@ from hawq.errors import NetworkError
 
 FEATURES = "features"
 _WEIGHT_PARTS = ("value", "scale", "zero_point", "bits")
+_QUANTIZERS = ("Quant", "BipolarQuant", "Trunc")
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_PROXY = re.compile(r"\.(?:(?P<part>weight|bias)|\w+)_quant(?:\..*)?$")
 
 
 class NameAfterLayers(Transformation):  # type: ignore[misc]
@@ -52,6 +57,97 @@ class NameAfterLayers(Transformation):  # type: ignore[misc]
         if left:
             raise NetworkError(f"layers without a node in the graph: {left}")
         return model, False
+
+
+class NameAfterModules(Transformation):  # type: ignore[misc]
+    """Name the tensors of any exported graph after the modules that made them.
+
+    The exporter notes the module of each node. What leaves a module ``block.conv`` is
+    ``block_conv``; what an activation is before its quantizer, ``block_relu_real``;
+    constants are ``block_conv_weight`` and ``block_conv_bias``. Of equal names the
+    later get a number. The graph's input is ``features``.
+    """
+
+    def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
+        """Rename everything.
+
+        Args:
+            model: With the exporter's notes on its nodes.
+
+        Returns:
+            The graph, and False: one application is enough.
+        """
+        nodes = list(model.graph.node)
+        names = _module_names(model, nodes)
+        # The exporter's own names go first: they may be those that others are to get.
+        for i, node in enumerate(nodes):
+            rename_tensor(model, node.output[0], f"hawq.{i}")
+        rename_tensor(model, model.graph.input[0].name, FEATURES)
+        for node, name in zip(nodes, names, strict=True):
+            rename_tensor(model, node.output[0], name)
+            node.name = f"{name}_{node.op_type.lower()}"
+            if node.op_type in _QUANTIZERS:
+                _name_constants(model, node, name)
+        return model, False
+
+
+def _module_names(model: ModelWrapper, nodes: Sequence[Any]) -> list[str]:
+    owners = {node.output[0]: _owner(node) for node in nodes}
+    taken = {FEATURES}
+    names = []
+    for node in nodes:
+        owner, part = owners[node.output[0]]
+        readers = model.find_consumers(node.output[0]) or []
+        if part:
+            name = f"{owner}_{part}"
+        elif all(owners[reader.output[0]][0] != owner for reader in readers):
+            name = owner
+        elif all(reader.op_type in _QUANTIZERS for reader in readers):
+            name = f"{owner}_real"
+        else:
+            name = f"{owner}_{node.op_type.lower()}"
+        names.append(unique_name(name, taken))
+    return names
+
+
+def _owner(node: Any) -> tuple[str, str]:
+    """Give the module that made a node, and which of its parameters, if one."""
+    notes = {note.key: note.value for note in node.metadata_props}
+    scopes = ast.literal_eval(notes.get(_SCOPES, "[]")) or [node.name]
+    path = next((scope for scope in reversed(scopes[:-1]) if scope), scopes[-1])
+    found = _PROXY.search(path)
+    owner = re.sub(r"\W", "_", path[: found.start()] if found else path)
+    if owner[0].isdigit():
+        owner = f"layer_{owner}"
+    return owner, (found["part"] or "") if found else ""
+
+
+def unique_name(name: str, taken: set[str]) -> str:
+    """Number a name if another has it.
+
+    Args:
+        name: The name wanted.
+        taken: Names that are in use; the result joins them.
+
+    Returns:
+        The name, or the name and the first number from 2 that is free.
+
+    >>> unique_name("relu", {"relu", "relu_2"})
+    'relu_3'
+    """
+    found, number = name, 2
+    while found in taken:
+        found, number = f"{name}_{number}", number + 1
+    taken.add(found)
+    return found
+
+
+def _name_constants(model: ModelWrapper, node: Any, owner: str) -> None:
+    for index, part in enumerate(_WEIGHT_PARTS[: len(node.input)]):
+        value = model.get_initializer(node.input[index])
+        if value is not None:
+            node.input[index] = f"{owner}_{part}"
+            model.set_initializer(node.input[index], value)
 
 
 def _chain(model: ModelWrapper) -> list[Any]:

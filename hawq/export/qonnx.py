@@ -39,7 +39,7 @@ def export_qonnx(network: nn.Sequential, path: Path) -> None:
     """
     first = next(m for m in network if isinstance(m, qnn.QuantLinear))
     sample = torch.zeros(1, first.in_features)
-    with TemporaryDirectory() as folder, _quiet():
+    with TemporaryDirectory() as folder, quiet():
         from brevitas.export import export_qonnx as brevitas_export
 
         raw = str(Path(folder) / "raw.onnx")  # may come with a file of weights
@@ -90,8 +90,12 @@ def tidy(model: ModelWrapper, layers: Sequence[str]) -> ModelWrapper:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's own progress lines; its errors still raise."""
+def quiet() -> Iterator[None]:
+    """Silence the exporter's own progress lines; its errors still raise.
+
+    Yields:
+        Nothing.
+    """
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
     exporter.setLevel(logging.ERROR)

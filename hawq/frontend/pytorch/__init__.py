@@ -1,0 +1,1 @@
+"""PyTorch and Brevitas networks as QONNX."""
