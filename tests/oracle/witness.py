@@ -14,7 +14,6 @@ from qonnx_exact.interpreter import interpret
 from hawq.integer.execute import execute
 from hawq.integer.graph import Graph
 from hawq.integer.lower import lower_model
-from hawq.integer.plan import CARRIERS
 
 Inputs = NDArray[Any] | Mapping[str, NDArray[Any]]
 
@@ -43,3 +42,16 @@ def assert_exact(model: onnx.ModelProto, x: Inputs) -> Graph:
                 f"{expected[name][index]}"
             )
     return graph
+
+
+def worth(graph: Graph, x: Inputs, name: str) -> NDArray[np.float64]:
+    """Give the values of one tensor, for cases with a closed form."""
+    integers = execute(graph, x, (name,), threads=1)[name]
+    return (integers.astype(object) * graph.tensors[name].scale).astype(np.float64)
+
+
+def samples(*shape: int, count: int = 4, step: float = 0.125) -> NDArray[np.float64]:
+    """Draw multiples of a step between -4 and 4 steps of 1."""
+    reach = round(4 / step)
+    integers = np.random.default_rng(0).integers(-reach, reach, (count, *shape))
+    return integers * step
