@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from onnx import TensorProto, helper, numpy_helper
@@ -129,3 +129,70 @@ def test_float_weights_may_be_quantized_in_the_file(onnx_file, original, rewritt
     model = file.model(y)
     x = np.float32([[1, 2]])
     assert_array_equal(rewritten(qdq_to_qonnx(model), x)[y], original(model, x)[y])
+
+
+# --- whole networks ------------------------------------------------------------------
+
+
+class Drawn:
+    """A QDQ network drawn step by step; values stay exact in float32."""
+
+    def __init__(self, draw, file):
+        self.draw, self.file = draw, file
+
+    def quantized(self, x, size):
+        """Quantize data of up to ``size``, maybe clipped, maybe moved as integers."""
+        dtype = self.draw(st.sampled_from(["i1", "u1"]))
+        low = -128 if dtype == "i1" else 0
+        point = self.draw(st.integers(low, low + 255))
+        scale = 2.0 ** (int(np.log2(size)) - 7 + self.draw(st.integers(-1, 1)))
+        parameters = self.file.parameters(scale, point, dtype)
+        x = self.file.node("QuantizeLinear", x, *parameters)
+        for _ in range(self.draw(st.integers(0, 2))):
+            x = self.draw(st.sampled_from([self.pooled, self.turned, self.same]))(x)
+        return self.file.node("DequantizeLinear", x, *parameters), scale * 255
+
+    def pooled(self, x):
+        return self.file.node("MaxPool", x, kernel_shape=[1, 1])
+
+    def turned(self, x):
+        return self.file.node("Transpose", x, perm=[0, 1, 3, 2])
+
+    def same(self, x):
+        return self.file.node("Identity", x)
+
+    def convolved(self, x, size):
+        shape = (3, 3, 1, 1)
+        values = self.draw(st.lists(st.integers(-9, 9), min_size=9, max_size=9))
+        scales = self.draw(st.sampled_from([0.5, [0.25, 1.0, 0.5]]))
+        w = self.file.weights(np.reshape(values, shape), scales, axis=0)
+        bias = self.file.weights([7, -3, 100], 2.0**-5, "i4")
+        return self.file.node("Conv", x, w, bias), 32 * size
+
+    def branches(self, x, size):
+        (a, left), (b, right) = self.quantized(x, size), self.quantized(x, size)
+        return self.file.node("Add", a, b), left + right
+
+    def rectified(self, x, size):
+        return self.file.node("Relu", x), size
+
+
+@st.composite
+def networks(draw, file):
+    drawn = Drawn(draw, file)
+    x, size = drawn.quantized("x", 64.0)
+    for _ in range(draw(st.integers(1, 4))):
+        step = draw(st.sampled_from([drawn.convolved, drawn.branches, drawn.rectified]))
+        x, size = drawn.quantized(*step(x, size))
+    return file.model(file.node("Identity", x, output="y"))
+
+
+@settings(max_examples=50)
+@given(data=st.data())
+def test_random_networks_give_what_onnxruntime_gives(
+    data, onnx_file, original, rewritten
+):
+    model = data.draw(networks(onnx_file(1, 3, 4, 4)))
+    x = np.random.default_rng(0).integers(-512, 512, (1, 3, 4, 4)).astype("f4") / 8
+    after = rewritten(qdq_to_qonnx(model), x)["y"]
+    assert_array_equal(after, original(model, x)["y"])
