@@ -63,7 +63,7 @@ def build_project(qonnx: Path, folder: Path, settings: Settings) -> FirmwareProj
         _check_schedule(converted, settings)
         read_back = _check_types(converted, types)
         check_weights(converted)
-        converted.config.trace_output = True
+        converted.config.trace_output = stores_layers(settings)
         converted.write()
     outputs = _outputs(converted, types, prepared)
     return FirmwareProject(
@@ -94,15 +94,28 @@ def _trace(
     outputs: tuple[str, ...],
     settings: Settings,
 ) -> dict[str, str]:
-    # For Quartus with streams hls4ml 1.3 stores the output in place of every layer.
-    stores = not (settings.target == "Quartus" and settings.io_type == "io_stream")
-    source = next(iter(types))
+    stores, source = stores_layers(settings), next(iter(types))
     trace = {
         wanted.tensor: layer
         for layer, wanted in types.items()
         if wanted.tensor in graph.tensors and (stores or layer == source)
     }
     return trace | {name: trace.get(name, "") for name in outputs}
+
+
+def stores_layers(settings: Settings) -> bool:
+    """Tell whether the firmware can store the output of every layer.
+
+    With streams for Quartus hls4ml 1.3 reads the last stream in place of each, which is
+    empty by then: C-simulation crashes, or gives the output for every layer.
+
+    Args:
+        settings: Target and interface.
+
+    Returns:
+        Whether it can.
+    """
+    return not (settings.target == "Quartus" and settings.io_type == "io_stream")
 
 
 def _outputs(

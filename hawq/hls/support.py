@@ -18,7 +18,7 @@ from hawq.errors import HawqError
 from hawq.fixed import AP_ROUNDING
 from hawq.hls.passes.network import Network
 from hawq.hls.prepare import prepare
-from hawq.hls.targets import reasons_against
+from hawq.hls.targets import find_target, reasons_against
 from hawq.hls.types import layer_types
 from hawq.integer.graph import Graph
 from hawq.integer.nodes import (
@@ -72,7 +72,11 @@ class _Case:
     file: onnx.NodeProto
     node: Node
     graph: Graph
-    is_stream: bool
+    settings: Settings
+
+    @property
+    def is_stream(self) -> bool:
+        return self.settings.io_type == "io_stream"
 
 
 def unsupported(model: onnx.ModelProto, graph: Graph, settings: Settings) -> list[str]:
@@ -92,7 +96,7 @@ def unsupported(model: onnx.ModelProto, graph: Graph, settings: Settings) -> lis
         return [*reasons, f"inputs {names}: the bridge to C-simulation has one input"]
     network = Network.read(model, graph)
     reasons += _against_input(network, graph)
-    reasons += _against_nodes(network, graph, settings.io_type == "io_stream")
+    reasons += _against_nodes(network, graph, settings)
     reasons += _against_size(network, graph, settings.io_type)
     if reasons:
         return reasons
@@ -136,14 +140,14 @@ def _sign(node: Quantize) -> bool:
     return node.output.endswith(".sign")
 
 
-def _against_nodes(network: Network, graph: Graph, is_stream: bool) -> list[str]:
+def _against_nodes(network: Network, graph: Graph, settings: Settings) -> list[str]:
     files = {name: n for n in network.nodes for name in n.output if name}
     reasons = [_operator(n) for n in _data_nodes(network)]
     for node in graph.nodes:
         file = files.get(node.output) or files.get(node.output.rsplit(".", 1)[0])
         rule = RULES.get(type(node))
         if file is not None and rule is not None:
-            why = rule(_Case(file, node, graph, is_stream))
+            why = rule(_Case(file, node, graph, settings))
             reasons.append(f"{label(file)}: {why}" if why else "")
     return list(dict.fromkeys(filter(None, reasons)))
 
@@ -211,6 +215,12 @@ def _quantizer(case: _Case) -> str:
             f"a scale of {float(grid.scale):g} with integers from {grid.low} to "
             f"{grid.high} is no ap_fixed type: use a power-of-two scale and no zero "
             f"point, or {ELSEWHERE}"
+        )
+    widens = find_target(case.settings.target).widens_bits
+    if form is not None and form.width == 1 and widens and not inner:
+        return (
+            f"hls4ml makes 2 bits of 1 for {case.settings.target}: use 2 bits, or "
+            "Vitis or Vivado"
         )
     if form is not None and form.rounding not in AP_ROUNDING:
         return f"rounding {form.rounding.value} has no ap_fixed mode: use ROUND"

@@ -14,11 +14,13 @@ class Target:
     Attributes:
         name: As hls4ml spells it.
         strategy: The one it can take.
+        widens_bits: Whether its types of 1 bit are written with 2.
         lacks: What keeps it from C-simulation; empty if g++ alone compiles it.
     """
 
     name: str
     strategy: str = "latency"
+    widens_bits: bool = False
     lacks: str = ""
 
 
@@ -28,11 +30,12 @@ TARGETS = {
         Target("Vitis"),
         Target("Vivado"),
         Target("VivadoAccelerator"),
-        Target("Quartus", strategy="resource"),
-        Target("Catapult"),
+        Target("Quartus", strategy="resource", widens_bits=True),
+        Target("Catapult", widens_bits=True),
         Target(
             "oneAPI",
             strategy="resource",
+            widens_bits=True,
             lacks="its C++ is SYCL, which needs Intel's compiler icpx: install the "
             "oneAPI toolkit, or choose Quartus",
         ),

@@ -1,8 +1,9 @@
-"""Signs of data, as a shift, a quantizer of one bit and a shift back.
+"""Signs of data, as a shift, a ReLU, a quantizer and a shift back.
 
 ``BipolarQuant`` gives -s below 0, else +s. hls4ml's own binary layers hold 0 and 1 in
 their place; here they stay numbers: ``clip(floor((2x + 4s) / 4s), 0, 1) * 2s - s``.
-The factors of 2 keep hls4ml from merging the first map into a sum before it.
+The factors of 2 keep hls4ml from merging the first map into a sum before it. A ReLU is
+the lower limit, since some back ends make two bits of a type of one.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def _sign(
     shape = network.shapes[node.output[0]]
     made: list[onnx.NodeProto] = []
 
-    def follow(name: str, value: Grid | tuple[Fraction, Fraction]) -> None:
-        """Append a quantizer, or an affine map."""
+    def follow(name: str, value: Grid | tuple[Fraction, Fraction] | None) -> None:
+        """Append a quantizer, an affine map or a ReLU."""
         last = name == "down"
         output = node.output[0] if last else network.fresh(f"{node.output[0]}_{name}")
         network.shapes[output] = shape
@@ -53,6 +54,8 @@ def _sign(
         bare = helper.make_node("Quant", [source], [output], name=label)
         if isinstance(value, Grid):
             made.append(quant(network, bare, value))
+        elif value is None:
+            made.append(helper.make_node("Relu", [source], [output], name=label))
         else:
             numbers = [np.array([v], dtype=object) for v in value]
             ends = (source, output)
@@ -61,6 +64,7 @@ def _sign(
     if isinstance(sign, Quantize):  # keep the sign of a real input: round it down
         follow("floor", Grid(-2, 1, step, Rounding.FLOOR))
     follow("up", (Fraction(2), 2 * step))
-    follow("bit", Grid(0, 1, 2 * step, Rounding.FLOOR))
+    follow("part", None)
+    follow("bit", Grid(-2, 1, 2 * step, Rounding.FLOOR))
     follow("down", (Fraction(1, 2), -step / 2))
     return made
