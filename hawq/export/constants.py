@@ -9,6 +9,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
+from hawq.errors import InexactError
 from hawq.fixed import power_of_two_exponent, smallest_width
 from hawq.integer.quantizer import IntegerConstant, read_quantizer
 
@@ -97,11 +98,14 @@ def replace_constant(model: ModelWrapper, node: Any, constant: IntegerConstant) 
         constant: What it must yield, on a grid of a power of two.
 
     Raises:
-        ValueError: if the grid is none.
+        InexactError: if the grid is none.
     """
     exponent = power_of_two_exponent(constant.scale)
     if exponent is None:
-        raise ValueError(f"scale {constant.scale} is not a power of two")
+        raise InexactError(
+            f"tensor {node.output[0]!r}: scale {float(constant.scale)} is not a power "
+            "of two: train with power-of-two scales (brevitas.quant.fixed_point)"
+        )
     integers = constant.integers
     _, width = smallest_width(min(int(integers.min()), -1), int(integers.max()))
     values = np.ldexp(integers.astype(np.float64), exponent)

@@ -90,14 +90,16 @@ def test_scale_that_is_no_power_of_two_is_refused() -> None:
         r"power-of-two scales \(brevitas\.quant\.fixed_point\)$"
     )
     with pytest.raises(InexactError, match=message):
-        quantize_constant(model, model.graph.node[0])
+        model.transform(NarrowBiases())
 
 
-def test_zero_point_is_refused() -> None:
-    model = model_of(VALUES, SCALES, bits=4, zero=3.0)
-    message = (
-        r"^tensor 'quantized': zero point 3\.0, expected 0: export with symmetric "
-        r"quantizers \(zero point 0\)$"
-    )
-    with pytest.raises(InexactError, match=message):
-        quantize_constant(model, model.graph.node[0])
+def test_zero_point_goes_into_the_integers() -> None:
+    model = model_of(VALUES, np.array(0.25), bits=4, zero=3.0)
+    # round(4 v + 3) in [-8, 7], less 3: 3.6 → 4, -1.04 → -1; -16 is cut to -11.
+    expected = [[4, -1], [2, 0], [-11, 0]]
+    constant = quantize_constant(model, model.graph.node[0])
+    np.testing.assert_array_equal(constant.integers, expected)
+    model = model.transform(NarrowBiases())
+    node = model.get_nodes_by_op_type("Quant")[0]
+    assert model.get_initializer(node.input[2]) == 0
+    np.testing.assert_array_equal(quantize_constant(model, node).integers, expected)
