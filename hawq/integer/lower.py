@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 
 from hawq.errors import NetworkError
-from hawq.integer.graph import Graph, build, in_order
+from hawq.frontend.safety import label, load_onnx, sound_model
+from hawq.integer.graph import Graph, build
 from hawq.integer.operation import (
     Lowering,
     Operation,
     RealView,
-    label,
     look_up,
     read_tensor,
 )
@@ -47,15 +46,7 @@ def lower_qonnx(path: str | Path) -> Graph:
         NetworkError: if the file cannot be read, or holds a node that cannot be
             carried.
     """
-    try:
-        model = onnx.load(str(path))
-    except OSError as error:
-        raise NetworkError(f"{path}: cannot be read: {error.strerror}") from error
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        raise NetworkError(
-            f"{path}: not an ONNX file, or a damaged one ({error}): export it again"
-        ) from error
-    return lower_model(model)
+    return _lower(load_onnx(Path(path)))
 
 
 def lower_model(model: onnx.ModelProto) -> Graph:
@@ -66,11 +57,11 @@ def lower_model(model: onnx.ModelProto) -> Graph:
 
     Returns:
         The integer graph.
-
-    Raises:
-        NetworkError: if it holds a node that cannot be carried.
     """
-    _require_text(model.graph)
+    return _lower(sound_model(model))
+
+
+def _lower(model: onnx.ModelProto) -> Graph:
     constants = {
         t.name: read_tensor(t, f"constant {t.name!r}") for t in model.graph.initializer
     }
@@ -78,7 +69,7 @@ def lower_model(model: onnx.ModelProto) -> Graph:
     inputs = [_real_input(value) for value in given]
     views = {i.name: RealView(i, i.shape) for i in inputs}
     state = Lowering(_batch(given), _opset(model), {**constants, **views})
-    nodes = _sorted(model.graph, state.values)
+    nodes = list(model.graph.node)
     outputs = [value.name for value in model.graph.output]
     host = _host_tail(nodes, outputs)
     for node in nodes:
@@ -129,22 +120,6 @@ def _opset(model: onnx.ModelProto) -> int:
         if imported.domain in ("", "ai.onnx"):
             return int(imported.version)
     return 13
-
-
-def _require_text(graph: onnx.GraphProto) -> None:
-    """Refuse names that are not UTF-8, which protobuf gives as bytes."""
-    named = [*graph.initializer, *graph.input, *graph.output, *graph.node]
-    names = [item.name for item in named]
-    for node in graph.node:
-        names += [node.op_type, node.domain, *node.input, *node.output]
-        names += [attribute.name for attribute in node.attribute]
-        if not node.output:
-            raise NetworkError(f"node {node.name!r} has no output: export it again")
-    wrong = [name for name in names if not isinstance(name, str)]
-    if wrong:
-        raise NetworkError(
-            f"the name {wrong[0]!r} is not text: the file is damaged, export it again"
-        )
 
 
 def _lower_node(state: Lowering, node: onnx.NodeProto) -> None:
@@ -221,18 +196,3 @@ def _real_input(value: onnx.ValueInfoProto) -> RealInput:
 
 def _batch(given: list[onnx.ValueInfoProto]) -> int:
     return given[0].type.tensor_type.shape.dim[0].dim_value or 1 if given else 1
-
-
-def _sorted(graph: onnx.GraphProto, known: Iterable[str]) -> list[onnx.NodeProto]:
-    def reads(node: onnx.NodeProto) -> list[str]:
-        return [name for name in node.input if name]  # "" is an absent input
-
-    ordered, stuck = in_order(graph.node, reads, lambda node: node.output, known)
-    if stuck:
-        written = {name for node in ordered for name in node.output}.union(known)
-        missing = {name for node in stuck for name in reads(node)} - written
-        raise NetworkError(
-            "the file has a cycle, or reads tensors that nothing writes: "
-            f"{', '.join(sorted(missing))}: export it again"
-        )
-    return ordered

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from hawq.errors import NetworkError
+from hawq.frontend.safety import label
 from hawq.integer.bounds import output_tensor
 from hawq.integer.grid import common_scale
 from hawq.integer.nodes import Node, Reshape, Select, Transpose
@@ -374,17 +375,3 @@ def read_tensor(tensor: onnx.TensorProto, where: str) -> RealConstant:
             "float32"
         )
     return values
-
-
-def label(node: onnx.NodeProto) -> str:
-    """Name a node for messages.
-
-    Args:
-        node: Possibly unnamed.
-
-    Returns:
-        Its name and operator, or its operator and output.
-    """
-    if node.name:
-        return f"node {node.name!r} ({node.op_type})"
-    return f"unnamed node ({node.op_type}) that writes {node.output[0]!r}"
