@@ -89,6 +89,7 @@ def run_command(
                 line(printed.rstrip())
     except BaseException:
         _kill(process)
+        process.wait()
         raise
     finally:
         timer.cancel()

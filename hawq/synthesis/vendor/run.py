@@ -257,13 +257,14 @@ class _Run:
     def _there(self, tool: _Tool, log: Path, keep: tuple[str, ...]) -> int:
         host = str(self.target.host)
         place = f"hawq-{uuid.uuid4().hex[:12]}"
-        launcher = self._find(tool, host, place, log)
         try:
+            launcher = self._find(tool, host, place, log)
             self._send(host, place, tool, keep, log)
             tcl = f"../tcl/{tool.name}.tcl"
             command = shlex.join(self._command(launcher, tcl))
             limit = f"timeout -k 30 {self.target.limit_s:g} {command}"
-            script = self._shell(f"cd {place}/project && {limit}")
+            kept = "echo $! > ../pid; wait $!; s=$?; rm ../pid; exit $s"
+            script = self._shell(f"cd {place}/project && {{ {limit} & {kept}; }}")
             line = partial(self._line, f"{tool.name} on {host}")
             limit_s = self.target.limit_s + 120
             status = self.runner(
@@ -271,7 +272,8 @@ class _Run:
             )
             self._fetch(host, place, tool, log, needed=status == 0)
         finally:
-            self._quiet(("ssh", *SSH, host, f"rm -rf {place}"), log)
+            end = f"test -f {place}/pid && kill $(cat {place}/pid); rm -rf {place}"
+            self._quiet(("ssh", *SSH, host, self._bash(end)), log)
         if status in (124, 137):
             raise ToolError(
                 f"{tool.name} on {host} was ended after {self.target.limit_s:g} s, the "
@@ -280,15 +282,22 @@ class _Run:
         return status
 
     def _shell(self, script: str) -> str:
-        """Give the host's command line; ``bash`` because settings64.sh needs it."""
+        """Give the host's command line, after the tools' setup."""
         setup = self.target.setup
         before = f"source {shlex.quote(setup)} && " if setup else ""
-        return shlex.join(["bash", "-c", before + script])
+        return self._bash(before + script)
+
+    @staticmethod
+    def _bash(script: str) -> str:
+        """Ask for bash, whatever the login shell: settings64.sh needs it."""
+        return shlex.join(["bash", "-c", script])
 
     def _quiet(self, command: tuple[str, ...], log: Path) -> tuple[int, list[str]]:
         """Run a short command; what it prints is returned, and logged."""
         printed: list[str] = []
-        return self.runner(command, self.project, log, 600, printed.append), printed
+        limit_s = max(600, self.target.limit_s) if command[0] != "ssh" else 60
+        status = self.runner(command, self.project, log, limit_s, printed.append)
+        return status, printed
 
     def _find(self, tool: _Tool, host: str, place: str, log: Path) -> tuple[str, ...]:
         """Make the folder on the host and find the tool there."""
