@@ -6,7 +6,7 @@ Networks of trigger size are made here, with scales that are powers of two and w
 scales that are none; files are added as they are. Where float32 is exact both must give
 the same integers before anything is timed; where it is not, the golden executor must
 give those it gives in Python integers. Rates are samples per second, the best of
-several rounds in which the contestants take turns. One thread is used by each.
+several rounds in which the contestants take turns. Each may use all cores.
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ def main() -> None:
         "16×16, any scale": three_layers(0.9),
     }
     networks |= {path.stem: read_network(path).model for path in arguments.files}
-    print(f"load {os.getloadavg()[0]:.1f}, best of {arguments.rounds} rounds, 1 thread")
+    cores = len(os.sched_getaffinity(0))
+    print(f"{cores} cores, load {os.getloadavg()[0]:.1f}, best of {arguments.rounds}")
     heads = ("golden", "QONNX, batch 1", "ratio", "QONNX, batch 64", "ratio")
     print(f"{'samples/s':<24}" + "".join(f"{h:>17}" for h in heads))
     for name, model in networks.items():
@@ -152,7 +153,7 @@ def rates(model: onnx.ModelProto, rounds: int) -> list[float]:
     x = random.normal(size=(64 if large else 8192, *shape)).astype(np.float32)
     agree(graph, model, x[:2])
     contestants: list[tuple[Callable[..., Any], int]] = [
-        (lambda part: run(graph, part, threads=1), 2 if large else len(x)),
+        (lambda part: run(graph, part), 2 if large else len(x)),
         (qonnx(graph, model, 1), 1),
     ]
     if not large:

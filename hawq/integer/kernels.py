@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from hawq.integer.epilogue import Epilogue
 from hawq.integer.nodes import Conv, Dense, Window
 
-_BLOCK_ELEMENTS = 1 << 17
-"""Elements of the columns of a block: half a megabyte of float32."""
+_BLOCK_ELEMENTS = 1 << 19
+"""Elements of a block's columns and sums: two megabytes of float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +111,11 @@ class Correlation:
         x = self._padded(x)
         groups, outputs, depth = self.matrices.shape
         rows, *rest = out.shape[1:]
-        block = max(1, _BLOCK_ELEMENTS // (groups * depth * math.prod(rest)))
-        block = min(rows, block)
+        row = groups * (depth + outputs) * math.prod(rest)
+        block = min(rows, max(1, _BLOCK_ELEMENTS // row))
         size = (groups, depth, block * math.prod(rest))
-        columns = np.ones(size, dtype=self.matrices.dtype)
+        columns = np.empty(size, dtype=self.matrices.dtype)
+        columns[:, -1] = 1
         sums = np.empty((groups, outputs, size[-1]), dtype=self.matrices.dtype)
         for start in range(0, rows, block):
             count = min(block, rows - start)

@@ -239,19 +239,21 @@ class _Compiler:
             largest = max(largest, partial_sums(head, [x]))
         folded = fold(head, form, source.shape) if head else None
         turned = _channels_first(head, form, source.shape)
+        narrow = next(iter(self._floats(largest)), "")
         for carrier in self._floats(0):
-            if folded is not None:
-                yield from self._folded(*folded, x, carrier)
-            if turned is not None and largest <= EXACT_UP_TO[carrier]:
+            together = self._folded(*folded, x, carrier) if folded else iter(())
+            if narrow == carrier:
+                yield from together
+            if turned and narrow and EXACT_UP_TO[narrow] <= EXACT_UP_TO[carrier]:
                 reach = turned.reach(largest)
                 rest = exact_epilogue(turned, reach, carrier, rank)
                 if rest is not None:
-                    yield _kernel(head, 1.0, carrier), rest
-        carrier = next(iter(self._floats(largest)), "")
-        if turned is not None and carrier and "float64" in self.carriers:
+                    yield _kernel(head, 1.0, narrow), rest
+            yield from together
+        if turned and narrow and "float64" in self.carriers:
             rest = filtered_epilogue(turned, largest, rank)
             if rest is not None:
-                yield _kernel(head, 1.0, carrier), rest
+                yield _kernel(head, 1.0, narrow), rest
 
     def _folded(
         self, head: Dense | Conv, form: NormalForm, x: Tensor, carrier: str
