@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -261,3 +263,95 @@ def test_jets_hands_its_options_on(
         "workers": 3,
         "cluster": None,
     }
+
+
+def hawq_with(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The real command line in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "hawq", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "200"},
+    )
+
+
+def test_check_says_which_rungs_carry_a_network(
+    small_qonnx: Path, tmp_path: Path
+) -> None:
+    done = hawq_with(tmp_path, "check", str(small_qonnx))
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-4:] == [
+        "QONNX executor: yes",
+        "golden integer graph: yes",
+        "hls4ml (Vitis): yes",
+        "C++ emulator: yes",
+    ]
+    found = json.loads(hawq_with(tmp_path, "check", str(small_qonnx), "--json").stdout)
+    assert found["inputs"] == {"features": [4]}
+    assert set(found["rungs"].values()) == {""}
+
+
+def test_csim_proves_a_network_file(small_qonnx: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", np.full((3, 4), 1.5, dtype=np.float32))
+    words = ("csim", str(small_qonnx), "--data", "x.npz", "--json")
+    proof = json.loads(hawq_with(tmp_path, *words).stdout)
+    rungs = [c["upper"] for c in proof["comparisons"]]
+    assert rungs == ["QONNX executor", "C++ emulator", "HLS C-simulation (Vitis)"]
+    assert proof["refused"] == {}
+    assert proof["noise"] == 0
+    assert proof["saturated"] == {"features": 0.0}
+    assert all(c["inputs"]["data"] == 3 for c in proof["comparisons"])
+    saved = tmp_path / "build/networks" / small_qonnx.stem / "proof.json"
+    assert json.loads(saved.read_text()) == proof
+
+
+def test_convert_writes_qonnx_with_an_input_quantizer(tmp_path: Path) -> None:
+    weights = onnx.numpy_helper.from_array(np.float32([[3], [-2]]), "w")
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "network",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 2])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 1])],
+        [weights],
+    )
+    onnx.save(onnx.helper.make_model(graph), str(tmp_path / "real.onnx"))
+    refused = hawq_with(tmp_path, "check", "real.onnx")
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "hawq: node 'MatMul_0' (MatMul): input 'x' is real-valued: put a Quant before "
+        "it (brevitas.nn.QuantIdentity), or give its format (--input fixed<16,6>)\n",
+    )
+    words = ("convert", "real.onnx", "out.onnx", "--input", "fixed<8,3>")
+    assert hawq_with(tmp_path, *words).stdout == "out.onnx\n"
+    assert hawq_with(tmp_path, "check", "out.onnx").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("check", "none.onnx"), "hawq: none.onnx: no such file or folder\n"),
+        (
+            ("check", "empty.onnx", "--input", "float"),
+            "hawq: 'float' is no fixed-point format: expected for example fixed<16,6> "
+            "or ufixed<8,0,RND_CONV,SAT>\n",
+        ),
+        (
+            ("check", "text.toml"),
+            "hawq: text.toml: not a network: expected a file .onnx, .h5, .hdf5, "
+            ".keras, or a folder with network.py\n",
+        ),
+        (
+            ("check", "empty.onnx"),
+            "hawq: empty.onnx: the file has no nodes: give an ONNX file of a network\n",
+        ),
+    ],
+)
+def test_wrong_networks_are_one_line(
+    words: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.onnx").touch()
+    (tmp_path / "text.toml").touch()
+    done = hawq_with(tmp_path, *words)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
