@@ -58,8 +58,12 @@ def quantize_weights(quantizer: Quantizer, x: Array) -> Levels:
         raise quantizer.refuse(
             "this quantizer is carried for data only: use quantized_bits on weights"
         )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return _ON_WEIGHTS[quantizer.kind](quantizer, x)
+    with np.errstate(all="ignore"):  # a channel of zeros has no scale until the end
+        levels = _ON_WEIGHTS[quantizer.kind](quantizer, x)
+    least, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max
+    if not ((levels.scale >= least) & (levels.scale <= most)).all():
+        raise quantizer.refuse("its scale is no float32 number above 0: use fewer bits")
+    return levels
 
 
 def write_levels(
@@ -174,7 +178,7 @@ def _rounded_log(q: Quantizer, x: Array) -> NDArray[np.float64]:
     if (np.abs(exponents - np.floor(exponents) - 0.5) < _TIE).any():
         raise q.refuse(
             "a power of two is chosen by the last bit of a logarithm, which differs "
-            "between machines: give alpha numbers, or change the weights slightly"
+            "between machines: change the weights slightly, or give alpha numbers"
         )
     return np.rint(exponents)
 

@@ -19,6 +19,8 @@ from qonnx.core.onnx_exec import execute_onnx
 from hawq.frontend.keras.layer import Layer
 from hawq.frontend.keras.writer import Writer
 
+collect_ignore = ["make_fixtures.py"]  # it needs Keras
+
 Weights = Sequence[Any]
 Entry = dict[str, Any]
 
@@ -62,6 +64,48 @@ def write_zip(path: Path, config: Any, weights: dict[str, Weights]) -> Path:
 
 def sequential(*layers: Entry) -> dict[str, Any]:
     return {"class_name": "Sequential", "config": {"name": "m", "layers": [*layers]}}
+
+
+@pytest.fixture(scope="session", name="entry")
+def entry_fixture() -> Callable[..., Entry]:
+    return entry
+
+
+@pytest.fixture(scope="session", name="input_entry")
+def input_entry_fixture() -> Callable[..., Entry]:
+    return input_entry
+
+
+@pytest.fixture(scope="session", name="sequential")
+def sequential_fixture() -> Callable[..., dict[str, Any]]:
+    return sequential
+
+
+@pytest.fixture(scope="session", name="write_h5")
+def write_h5_fixture() -> Callable[..., Path]:
+    return write_h5
+
+
+@pytest.fixture(scope="session", name="write_zip")
+def write_zip_fixture() -> Callable[..., Path]:
+    return write_zip
+
+
+@pytest.fixture(scope="session", name="layer_of")
+def layer_of_fixture() -> Callable[..., Layer]:
+    return layer_of
+
+
+@pytest.fixture(scope="session", name="compute")
+def compute_fixture() -> Callable[..., Any]:
+    return compute
+
+
+@pytest.fixture(scope="session")
+def stored_quantizers() -> dict[str, NDArray[Any]]:
+    """What qkeras made of weights and of data; see ``make_fixtures.py``."""
+    with np.load(Path(__file__).parent / "fixtures" / "quantizers.npz") as file:
+        return {name: file[name] for name in file.files}
 
 
 @pytest.fixture

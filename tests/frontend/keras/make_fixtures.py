@@ -95,10 +95,12 @@ def make_quantizers(rng: np.random.Generator) -> None:
     """Store what each quantizer makes of weights and of data."""
     given = {
         "matrix": rng.normal(0, 0.7, (12, 5)),
-        "kernel": np.rint(rng.normal(0, 0.7, (2, 2, 3, 5)) * 256) / 256,
+        "kernel": (2 * np.rint(rng.normal(0, 90, (2, 2, 3, 5))) + 1) / 256,
         "bias": rng.normal(0, 0.7, 5),
         "data": np.rint(rng.normal(0, 2, (24, 5)) * 64) / 64,
     }
+    # Odd powers of two lie between two even ones: QKeras chooses by rounding error.
+    given["kernel"][np.abs(given["kernel"]) == 1 / 256] = 3 / 256
     stored = {
         "weight_quantizers": np.array(WEIGHT_QUANTIZERS),
         "data_quantizers": np.array(DATA_QUANTIZERS),
