@@ -19,7 +19,7 @@ from hawq.synthesis.vendor.csynth_xml import read_csynth_xml
 from hawq.synthesis.vendor.export_report import read_export, read_export_xml
 from hawq.synthesis.vendor.failure import explain
 from hawq.synthesis.vendor.power import read_power
-from hawq.synthesis.vendor.table import read_text
+from hawq.synthesis.vendor.table import read_text, whole_lines
 from hawq.synthesis.vendor.timing import read_timing
 from hawq.synthesis.vendor.utilization import read_utilization
 
@@ -79,6 +79,7 @@ def read_report(path: Path) -> SynthesisReport:
     text = read_text(path)
     if text.lstrip().startswith("<"):
         return _read_xml(text, path)
+    text = whole_lines(text, path)
     for pattern, reason in _REFUSED:
         if re.search(pattern, text, re.MULTILINE):
             raise DataError(f"{path} {reason}")

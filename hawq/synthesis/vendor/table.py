@@ -82,6 +82,34 @@ def read_text(path: Path) -> str:
     return text
 
 
+def whole_lines(text: str, path: Path) -> str:
+    """Leave off a last line that is not ended, for its number may be cut.
+
+    Args:
+        text: A report that is no XML.
+        path: Where it came from.
+
+    Returns:
+        The text up to the last whole line.
+
+    Raises:
+        DataError: if it ends within a table or before the last section of its table of
+            contents.
+    """
+    text = text[: text.rindex("\n") + 1] if "\n" in text else ""
+    rows = text.rstrip().splitlines()
+    if not rows or rows[-1].lstrip().startswith("|"):
+        raise DataError(f"{path} is cut short: it ends within a table or a line")
+    contents = re.search(r"^Table of Contents\n-+\n((?:\d.*\n)+)", text, re.MULTILINE)
+    for section in contents[1].splitlines() if contents else ():
+        if "checking" not in section and rows.count(section) < 2:
+            raise DataError(
+                f"{path} is cut short: its table of contents has {section!r}, its text "
+                "has not"
+            )
+    return text
+
+
 def number(cell: str) -> float | None:
     """Read a number: ``60,776``, ``4.00 ns``, ``3 (~0%)``, ``<0.001``, ``~0``.
 
@@ -175,7 +203,7 @@ def _table(title: str, drawn: list[str]) -> Table:
         cells = line.removeprefix("|").removeprefix("+").rstrip("|").split("|")
         if rulers < 2:
             head.append([cell.strip() for cell in cells])
-        else:
+        elif len(cells) == len(head[-1] if head else ()):
             rows.append(tuple(cell.strip() for cell in cells))
             indents.append(len(cells[0]) - len(cells[0].lstrip()))
     return Table(title, _headings(head), tuple(rows), tuple(indents))

@@ -92,7 +92,7 @@ def _period(text: str, summary: re.Match[str]) -> float | None:
     return min(clocks.values(), default=None)
 
 
-def _paths(text: str) -> list[tuple[float, float, CriticalPath]]:
+def _paths(text: str) -> list[tuple[float, float, CriticalPath | None]]:
     """Read every setup path: slack, requirement and where it goes."""
     starts = list(_SLACK.finditer(text))
     ends = [*(start.start() for start in starts[1:]), len(text)]
@@ -107,14 +107,16 @@ def _paths(text: str) -> list[tuple[float, float, CriticalPath]]:
     return found
 
 
-def _path(lines: dict[str, str]) -> CriticalPath:
+def _path(lines: dict[str, str]) -> CriticalPath | None:
     delay = lines.get("data path delay", "")
+    if (total := number(delay)) is None:
+        return None
     shares = re.search(r"logic ([\d.]+)ns.*route (-?[\d.]+)ns", delay)
     levels = lines.get("logic levels", "")
     return CriticalPath(
         source=lines.get("source", ""),
         destination=lines.get("destination", ""),
-        delay_ns=number(delay) or 0.0,
+        delay_ns=total,
         logic_ns=float(shares[1]) if shares else None,
         route_ns=float(shares[2]) if shares else None,
         levels=_whole(number(levels)),

@@ -5,10 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hawq.errors import DataError, ToolError
+from hawq.synthesis.record import SynthesisReport
 from hawq.synthesis.vendor.read import join, read_folder, read_report, same_part
 
+REPORTS = Path(__file__).parent / "reports"
 PART = "xczu7ev-ffvc1156-2-e"
 
 
@@ -188,6 +192,36 @@ def test_unknown_formats_are_told(tmp_path: Path, text: str, message: str) -> No
     path.write_text(text)
     with pytest.raises(DataError, match=rf"^.*/{message}$"):
         read_report(path)
+
+
+def leaves(value: object, at: tuple[object, ...] = ()) -> set[tuple[object, ...]]:
+    """Flatten a record: each value with the keys that lead to it."""
+    if isinstance(value, dict):
+        pairs = value.items()
+    elif isinstance(value, (list, tuple)):
+        pairs = enumerate(value)
+    else:
+        return set() if value in (None, "") else {(*at, value)}
+    return set().union(*(leaves(below, (*at, key)) for key, below in pairs))
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in REPORTS.iterdir()))
+@given(data=st.data())
+def test_a_report_cut_anywhere_is_refused_or_tells_less(
+    tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
+) -> None:
+    whole = (REPORTS / name).read_text()
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    path = tmp_path_factory.mktemp("cut") / name
+    path.write_text(whole[:cut])
+    refusal, less = str(path), SynthesisReport()
+    try:
+        less = read_report(path)
+    except DataError as error:
+        refusal = str(error)
+    assert refusal.startswith(str(path))
+    full = read_report(REPORTS / name)
+    assert leaves(less.model_dump()) <= leaves(full.model_dump())
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hawq.synthesis.vendor.table import (
     number,
     read_text,
     tables,
+    whole_lines,
 )
 
 CELL = st.text("abcXYZ019_.<~%()", min_size=1, max_size=9)
@@ -95,3 +96,23 @@ def test_missing_and_empty_reports_are_told(tmp_path: Path) -> None:
     message = r"^.*/empty\.rpt is empty: the tool was stopped before it wrote it$"
     with pytest.raises(DataError, match=message):
         read_text(empty)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("+--+\n|A |\n+--+\n|12|\n|34", "it ends within a table or a line"),
+        ("text without an end", "it ends within a table or a line"),
+        (
+            "Table of Contents\n---\n1. A\n2. B C\n\n1. A\n---\ntext\n",
+            r"its table of contents has '2\. B C', its text has not",
+        ),
+    ],
+)
+def test_reports_that_are_cut_short_are_told(text: str, message: str) -> None:
+    with pytest.raises(DataError, match=rf"^cut\.rpt is cut short: {message}$"):
+        whole_lines(text, Path("cut.rpt"))
+
+
+def test_a_line_that_is_not_ended_is_left_off() -> None:
+    assert whole_lines("LUT: 12\nFF: 3", Path("r.rpt")) == "LUT: 12\n"
