@@ -68,7 +68,7 @@ def _pairs(network: nn.Module) -> dict[str, Pair]:
     # Find each batch norm's partner in the traced graph.
     try:
         graph = fx.Tracer().trace(network)
-    except (fx.proxy.TraceError, TypeError) as error:
+    except (fx.proxy.TraceError, TypeError, NameError) as error:
         raise NetworkError(
             "the network holds batch norms but its forward cannot be traced "
             f"({error}): write it without data-dependent control flow"

@@ -123,10 +123,10 @@ def _leaky(module: nn.LeakyReLU) -> str | None:
     slope = Fraction(module.negative_slope)
     if slope.denominator <= 2**_SLOPE_BITS and 0 <= slope <= 1:
         return None
-    near = round(slope * 128) or 1
+    near = min(max(1, round(slope * 128)), 128)
     return (
-        f"has negative_slope={module.negative_slope}, expected n/2^k with k at most "
-        f"{_SLOPE_BITS}: use {near}/128 = {near / 128}"
+        f"has negative_slope={module.negative_slope}, expected n/2^k from 0 to "
+        f"1 with k at most {_SLOPE_BITS}: use {near}/128 = {near / 128}"
     )
 
 

@@ -93,10 +93,10 @@ def trace_network(network: nn.Module, shape: Sequence[int]) -> list[Step]:
 def _trace(network: nn.Module) -> fx.Graph:
     try:
         graph = fx.Tracer().trace(network)
-    except (fx.proxy.TraceError, TypeError) as error:
+    except (fx.proxy.TraceError, TypeError, NameError) as error:
         raise NetworkError(
             f"the forward of {type(network).__name__} cannot be traced ({error}): "
-            "write it without data-dependent control flow"
+            "write it without data-dependent control flow, its layers made in __init__"
         ) from error
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     if len(inputs) != 1:
@@ -205,11 +205,11 @@ def _module(
     if node.target in _OTHERS:
         return _OTHERS[node.target](node, values)
     make = _FUNCTIONS.get(node.target)
-    arguments = node.normalized_arguments(nn.Module(), None, None, True)
-    if make is None or (arguments is None and len(node.args) > 1):
+    if make is None:
         raise NetworkError(
             f"operation {node.name!r} is not carried: write it as a layer of torch.nn"
         )
+    arguments = node.normalized_arguments(nn.Module(), None, None, True)
     given = {} if arguments is None else dict(arguments.kwargs)
     if given.pop("training", False):
         raise NetworkError(
