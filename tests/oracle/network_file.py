@@ -30,7 +30,8 @@ class NetworkFile:
         return name
 
     def node(self, operator: str, *inputs: str, output: str = "", **rest: Any) -> str:
-        output = output or f"{operator.lower()}{len(self.nodes)}"
+        stem = "value" if operator == "Constant" else operator.lower()
+        output = output or f"{stem}{len(self.nodes)}"
         rest.setdefault("name", f"the_{output}")
         self.nodes.append(helper.make_node(operator, inputs, [output], **rest))
         return output

@@ -45,7 +45,7 @@ def _select(
     count = math.prod(shape)
     try:
         indices = change(np.arange(count, dtype=np.int64).reshape(1, *shape))
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, ZeroDivisionError) as error:
         raise op.refuse(f"does not fit samples of shape {shape}: {error}") from error
     if len(indices) != 1 or indices.size > MAX_ELEMENTS:
         raise op.refuse(
