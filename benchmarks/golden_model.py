@@ -95,7 +95,7 @@ def firmware(folder: Path, graph: Graph) -> Callable[..., NDArray[Any]]:
     """Load the library that the ``csim`` stage compiled."""
     program = Firmware(folder / "08-csim" / "firmware.so")
     size = int(np.prod(graph.tensors[graph.outputs[0]].shape))
-    return lambda x: program.run(x, {}, size)[1]
+    return lambda x: program.run(x, {}, [size])[1][0]
 
 
 def qonnx(folder: Path, batch: int) -> Callable[..., NDArray[Any]]:

@@ -24,6 +24,9 @@ from hawq.integer.steps import QuantizeStep, Workspace
 from hawq.integer.tensor import RealInput
 
 _CHUNK_BYTES = 1 << 21
+_MOST_BYTES = 1 << 29
+"""Buffers of all threads together; one thread may have more."""
+
 _CHUNK_SAMPLES = (1, 4096)
 
 Inputs = ArrayLike | Mapping[str, ArrayLike]
@@ -87,7 +90,8 @@ def execute(
     out = {name: _empty(graph, name, samples) for name in keep}
     size = int(np.clip(_CHUNK_BYTES // max(1, plan.bytes_per_sample), *_CHUNK_SAMPLES))
     starts = range(0, samples, size)
-    workers = min(len(starts), threads or len(os.sched_getaffinity(0)))
+    room = max(1, _MOST_BYTES // max(1, size * plan.bytes_per_sample))
+    workers = min(len(starts), threads or len(os.sched_getaffinity(0)), room)
     queue = iter(starts)  # shared: a thread that is held up holds up no other
 
     def work(_: int) -> None:

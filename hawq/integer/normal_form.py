@@ -29,6 +29,8 @@ from hawq.integer.nodes import (
 from hawq.integer.rounding import INDIFFERENT
 from hawq.integer.tensor import Tensor
 
+_INT64_SAFE = 2**62
+
 _NOTHING_ADDED = (
     None,
     Rounding.HALF_EVEN,
@@ -188,7 +190,7 @@ def fold(
     bias = 0 if node.bias is None else _exact(node.bias)
     folded = replace(
         node,
-        weights=as_integers(_exact(node.weights) * column),
+        weights=_product(node.weights, column),
         bias=as_integers(np.asarray(bias * factor + offset, dtype=object)),
     )
     return folded, replace(form, factor=np.array(1), offset=np.array(0))
@@ -245,6 +247,14 @@ def _follow(
             return _requantize(form, node.grid, tensors[node.inputs[0]].scale)
         case _:
             return None
+
+
+def _product(values: IntArray, factors: IntArray) -> IntArray:
+    """Multiply by Python integers, in int64 if it is long enough."""
+    sizes = (np.max(abs(array), initial=1) for array in (values, factors))
+    if values.dtype != object and math.prod(map(int, sizes)) < _INT64_SAFE:
+        return np.asarray(values * factors.astype(np.int64))
+    return as_integers(_exact(values) * factors)
 
 
 def _exact(values: IntArray) -> IntArray:

@@ -363,6 +363,15 @@ def test_chunks_and_threads_do_not_change_the_result(
     assert_array_equal(got, expected)
 
 
+def test_threads_together_stay_within_memory(small_graph, monkeypatch):
+    used = []
+    monkeypatch.setattr(golden, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(golden, "_MOST_BYTES", 1)
+    monkeypatch.setattr(golden, "ThreadPoolExecutor", used.append)
+    run(small_graph, np.zeros((200, 3)), threads=8)
+    assert used == []
+
+
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "i8", "?"])
 def test_inputs_of_any_real_type_are_taken_exactly(dtype, small_graph):
     x = np.array([[0, 1, 0], [1, 0, 1]])

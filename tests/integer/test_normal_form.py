@@ -19,7 +19,7 @@ from hawq.integer.nodes import (
     Requantize,
     Reshape,
 )
-from hawq.integer.normal_form import fold, may_follow, normal_form
+from hawq.integer.normal_form import NormalForm, fold, may_follow, normal_form
 from hawq.integer.tensor import RealInput
 
 
@@ -138,3 +138,13 @@ def test_what_is_not_monotone_has_no_normal_form(last):
 )
 def test_chains_grow_in_the_order_of_the_form(chain, grows):
     assert may_follow(chain[:1], chain[1]) == grows
+
+
+@pytest.mark.parametrize("factor", [3, 2**61, 2**80])
+@pytest.mark.parametrize("weights", [[[3, -2]], [[0, 0]]])
+def test_folded_weights_never_overflow(factor, weights):
+    form = NormalForm(0, 0, np.array([factor, 1], dtype=object))
+    node = Dense(("q",), "y", np.array(weights), Fraction(1))
+    folded, _ = fold(node, form, (2,))
+    (first, second) = weights[0]
+    assert folded.weights.tolist() == [[first * factor, second]]
