@@ -15,6 +15,9 @@ _CLOCK = re.compile(r"^ *(\S+) +\{[-\d. ]+\} +([\d.]+) +[\d.]+ *$", re.MULTILINE
 _SLACK = re.compile(r"^Slack[^:\n]*: +(-?[\d.]+)ns", re.MULTILINE)
 _NET = re.compile(r"net \(fo=\d+, (\w+)\)")
 
+_Worst = tuple[float, float, CriticalPath | None]
+"""Slack, requirement and course of a path, ns."""
+
 
 def read_timing(text: str, path: Path) -> SynthesisReport:
     """Read a timing report: the summary's totals where it has them, and the worst path.
@@ -35,11 +38,11 @@ def read_timing(text: str, path: Path) -> SynthesisReport:
     totals = _totals(summary) if summary else {}
     worst = min(paths, key=lambda entry: entry[0], default=None)
     slack = totals.get("WNS(ns)", worst[0] if worst else None)
-    period = _period(text, summary) if summary else (worst[1] if worst else None)
+    period = _period(text, slack, worst)
     if slack is None or period is None:
         raise DataError(
-            f"{path}: no path has a setup slack: the clock is not constrained "
-            "(create_clock) or the report is cut short"
+            f"{path}: expected the slack and the clock of the worst setup path, found "
+            "none: there is no clock (create_clock) or the report is cut short"
         )
     timing = Timing(
         file=path.name,
@@ -77,22 +80,17 @@ def _totals(summary: re.Match[str]) -> dict[str, float | None]:
     return dict(zip(names, map(number, summary[2].split()), strict=False))
 
 
-def _period(text: str, summary: re.Match[str]) -> float | None:
-    """Find the period of the clock with the least slack."""
-    clocks = {name: float(period) for name, period in _CLOCK.findall(text)}
-    slacks = {
-        name: float(row[1])
-        for name in clocks
-        if (row := re.compile(
-            rf"^ *{re.escape(name)} +(-?\d+\.\d+) ", re.MULTILINE
-        ).search(text, summary.end()))
-    }  # fmt: skip
-    if slacks:
-        return clocks[min(slacks, key=lambda name: slacks[name])]
-    return min(clocks.values(), default=None)
+def _period(text: str, slack: float | None, worst: _Worst | None) -> float | None:
+    """Find the period of the clock whose slack is the design's, or the worst path's."""
+    for name, period in _CLOCK.findall(text):
+        row = rf"^ *{re.escape(name)} +(-?\d+\.\d+) "
+        found = re.findall(row, text, re.MULTILINE)
+        if slack in [float(value) for value in found]:
+            return float(period)
+    return worst[1] if worst and worst[0] == slack else None
 
 
-def _paths(text: str) -> list[tuple[float, float, CriticalPath | None]]:
+def _paths(text: str) -> list[_Worst]:
     """Read every setup path: slack, requirement and where it goes."""
     starts = list(_SLACK.finditer(text))
     ends = [*(start.start() for start in starts[1:]), len(text)]

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hawq.errors import DataError, ToolError
@@ -206,6 +206,7 @@ def leaves(value: object, at: tuple[object, ...] = ()) -> set[tuple[object, ...]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in REPORTS.iterdir()))
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_report_cut_anywhere_is_refused_or_tells_less(
     tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject

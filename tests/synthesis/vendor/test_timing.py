@@ -77,8 +77,8 @@ def test_real_path_reports(real_reports: Path, model: str) -> None:
 
 
 UNCONSTRAINED = (
-    r"^t\.rpt: no path has a setup slack: the clock is not constrained "
-    r"\(create_clock\) or the report is cut short$"
+    r"^t\.rpt: expected the slack and the clock of the worst setup path, found none: "
+    r"there is no clock \(create_clock\) or the report is cut short$"
 )
 
 
@@ -97,6 +97,18 @@ UNCONSTRAINED = (
 def test_a_design_without_a_clock_is_told(text: str) -> None:
     with pytest.raises(DataError, match=UNCONSTRAINED):
         read_timing(text, Path("t.rpt"))
+
+
+def test_the_clock_is_that_of_the_worst_path(reports: Path) -> None:
+    text = (reports / "network_timing_routed.rpt").read_text()
+    text = text.replace("     -0.250", "      1.500").replace("-0.250", " 1.700")
+    report = read_timing(
+        text.replace("ap_clk              1.500", "ap_clk  1.7"), Path()
+    )
+    assert report.routed is not None
+    assert report.routed.timing is not None
+    assert report.routed.timing.worst_slack_ns == 1.5
+    assert report.routed.timing.period_ns == 10.0
 
 
 def test_delays_before_routing_are_refused(reports: Path) -> None:
