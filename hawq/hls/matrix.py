@@ -12,7 +12,7 @@ import onnx
 
 from hawq.csim.firmware import compile_project
 from hawq.csim.rungs import firmware_rung
-from hawq.errors import HawqError
+from hawq.errors import HawqError, InputError
 from hawq.hls.project import build_project
 from hawq.hls.samples import NETWORKS
 from hawq.hls.stage import Settings
@@ -175,11 +175,11 @@ def write_table(document: Path, cells: Sequence[MatrixCell]) -> None:
         cells: From ``run_matrix``.
 
     Raises:
-        HawqError: if the document lacks the marks.
+        InputError: if the document lacks the marks.
     """
     text = document.read_text()
     pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
     if not pattern.search(text):
-        raise HawqError(f"{document}: has no lines {BEGIN} and {END}: put them in")
+        raise InputError(f"{document}: has no lines {BEGIN} and {END}: put them in")
     made = f"{BEGIN}\n{table(cells)}{END}"
     document.write_text(pattern.sub(lambda _: made, text))

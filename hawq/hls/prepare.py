@@ -8,11 +8,11 @@ import onnx
 
 from hawq.hls.passes.bipolar import write_signs
 from hawq.hls.passes.constants import fold_constants
-from hawq.hls.passes.identities import drop_identities
+from hawq.hls.passes.identities import drop_identities, drop_last_identities
 from hawq.hls.passes.layout import channels_last
 from hawq.hls.passes.names import name_nodes, name_reshapes
 from hawq.hls.passes.network import Layout, Network
-from hawq.hls.passes.quantizers import drop_idle_quantizers, normalise_quantizers
+from hawq.hls.passes.quantizers import normalise_quantizers
 from hawq.hls.passes.sums import fold_affine, normalise_sums, split_bias
 from hawq.hls.passes.windows import (
     matrices_as_convolutions,
@@ -74,13 +74,13 @@ def prepare(model: onnx.ModelProto, graph: Graph) -> Prepared:
     network = Network.read(model, graph)
     fold_constants(network)
     name_nodes(network)
-    drop_identities(network)
     normalise_quantizers(network, graph)
-    drop_idle_quantizers(network, graph)
+    drop_identities(network, graph)
     normalise_windows(network, graph)
     normalise_sums(network)
     fold_affine(network, graph)
     write_signs(network, graph)
+    drop_last_identities(network, graph)
     channels_last(network)
     matrices_as_convolutions(network)
     widen_pools(network)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
 from hawq.errors import InexactError, InputError, NetworkError
-from hawq.fixed import AP_OVERFLOW, AP_ROUNDING, FixedPoint
+from hawq.fixed import AP_OVERFLOW, AP_ROUNDING, FixedPoint, Rounding
 from hawq.hls.passes.names import avoid_reserved
+from hawq.hls.passes.quantizers import spell_roundings
 from hawq.hls.prepare import Prepared, prepare
 from hawq.hls.support import unsupported
 from hawq.hls.types import LayerTypes, layer_types
@@ -136,7 +138,9 @@ def _convert(
 ) -> Any:
     import hls4ml
 
-    model = ModelWrapper(avoid_reserved(prepared.model))
+    proto = avoid_reserved(prepared.model)
+    spell_roundings(proto)
+    model = ModelWrapper(proto)
     config = hls4ml.utils.config_from_onnx_model(
         model,
         granularity="name",
@@ -152,7 +156,7 @@ def _convert(
         for name, form in wanted.others.items():
             precision[name.removesuffix("_t")] = form.ap_type()
         if not wanted.merges:
-            precision["result"] = wanted.result.ap_type()
+            precision["result"] = _spelt(wanted.result).ap_type()
         bias = config["LayerName"].get(f"{wanted.node}_bias")
         if bias is not None:  # of a type, it is merged with nothing behind it
             bias["Precision"]["result"] = wanted.others["accum_t"].ap_type()
@@ -166,6 +170,12 @@ def _convert(
         clock_period=settings.clock_ns,
         hls_config=config,
     )
+
+
+def _spelt(form: FixedPoint) -> FixedPoint:
+    """Spell a rounding mode as in the file that hls4ml gets: it compares the two."""
+    known = (Rounding.HALF_EVEN, Rounding.FLOOR)
+    return form if form.rounding in known else replace(form, rounding=known[0])
 
 
 def _impose(converted: Any, types: dict[str, LayerTypes]) -> None:

@@ -16,15 +16,18 @@ import onnx
 
 from hawq.errors import HawqError
 from hawq.fixed import AP_ROUNDING
+from hawq.frontend.safety import label
 from hawq.hls.passes.network import Network
-from hawq.hls.prepare import prepare
+from hawq.hls.prepare import Prepared, prepare
 from hawq.hls.targets import find_target, reasons_against
 from hawq.hls.types import layer_types
 from hawq.integer.graph import Graph
 from hawq.integer.nodes import (
+    Affine,
     Concat,
     Conv,
     Dense,
+    LeakyRelu,
     MaxPool,
     Multiply,
     Node,
@@ -35,7 +38,6 @@ from hawq.integer.nodes import (
     SumPool,
     Window,
 )
-from hawq.integer.operation import label
 
 if TYPE_CHECKING:
     from hawq.hls.stage import Settings
@@ -105,13 +107,37 @@ def unsupported(model: onnx.ModelProto, graph: Graph, settings: Settings) -> lis
         layer_types(prepared.model, prepared.graph)
     except HawqError as error:
         return [str(error)]
+    reasons = _against_outputs(prepared)
     if settings.io_type == "io_stream":
-        return [
+        reasons += [
             f"{label(node)}: axes cannot be moved in a stream: set io_parallel"
             for node in prepared.model.graph.node
             if node.op_type == "Transpose"
         ]
-    return []
+    return reasons
+
+
+def _against_outputs(prepared: Prepared) -> list[str]:
+    """Refuse output ports that are another port, or the input."""
+    makers = {node.output[0]: node for node in prepared.model.graph.node}
+    seen: dict[str, str] = {}
+    reasons = []
+    for output in prepared.graph.outputs:
+        source = output
+        while makers[source].op_type == "Reshape":
+            source = makers[source].input[0]
+        if makers[source].input[0] == prepared.input:
+            reasons.append(
+                f"output {output!r} is the quantized input, of which hls4ml makes no "
+                "port: take it from the host"
+            )
+        elif source in seen:
+            reasons.append(
+                f"outputs {seen[source]!r} and {output!r} are the same elements, of "
+                "which hls4ml makes one port: keep one"
+            )
+        seen[source] = output
+    return reasons
 
 
 def _against_input(network: Network, graph: Graph) -> list[str]:
@@ -244,6 +270,28 @@ def _conv(case: _Case) -> str:
             f"has {node.groups} groups; hls4ml carries 1, or one filter a channel: "
             "put zeros into a kernel of one group"
         )
+    target = find_target(case.settings.target)
+    if node.groups > 1 and case.settings.io_type in target.spoils_depthwise:
+        return (
+            f"hls4ml 1.3 gets depthwise convolutions wrong for {target.name} with "
+            f"{case.settings.io_type}: put zeros into a kernel of one group, or use "
+            "Vitis or Vivado"
+        )
+    return ""
+
+
+def _leaky(case: _Case) -> str:
+    assert isinstance(case.node, LeakyRelu)
+    slope = case.node.slope
+    if "alpha" in {a.name for a in case.file.attribute} and slope > 0:
+        return ""
+    return f"slope {float(slope):g}: write one above 0 as its attribute alpha"
+
+
+def _affine(case: _Case) -> str:
+    assert isinstance(case.node, Affine)
+    if case.file.op_type == "BipolarQuant" and case.node.multiplier.size > 1:
+        return f"has a scale a channel, which types lack: {ELSEWHERE}"
     return ""
 
 
@@ -282,6 +330,12 @@ def _pool(case: _Case) -> str:
 def _pool_padding(case: _Case, window: Window, is_signed: bool) -> str:
     if isinstance(case.node, SumPool):
         count = math.prod(window.kernel)
+        target = find_target(case.settings.target)
+        if target.cuts_means:
+            return (
+                f"hls4ml cuts means off at their input's last bit for {target.name}: "
+                "use a Conv of constant weights, or Vitis or Vivado"
+            )
         if any(window.pads):
             return f"hls4ml divides padded averages differently: {ELSEWHERE}"
         if count.bit_count() != 1:
@@ -336,9 +390,11 @@ def _product(case: _Case) -> str:
 
 
 RULES: dict[type, Callable[[_Case], str]] = {
+    Affine: _affine,
     Concat: _concat,
     Conv: _conv,
     Dense: _product,
+    LeakyRelu: _leaky,
     MaxPool: _pool,
     Multiply: _two,
     Quantize: _quantizer,

@@ -15,12 +15,16 @@ class Target:
         name: As hls4ml spells it.
         strategy: The one it can take.
         widens_bits: Whether its types of 1 bit are written with 2.
+        cuts_means: Whether averages are rounded down to their input's type.
+        spoils_depthwise: Interfaces with which depthwise convolutions are wrong.
         lacks: What keeps it from C-simulation; empty if g++ alone compiles it.
     """
 
     name: str
     strategy: str = "latency"
     widens_bits: bool = False
+    cuts_means: bool = False
+    spoils_depthwise: tuple[str, ...] = ()
     lacks: str = ""
 
 
@@ -30,12 +34,25 @@ TARGETS = {
         Target("Vitis"),
         Target("Vivado"),
         Target("VivadoAccelerator"),
-        Target("Quartus", strategy="resource", widens_bits=True),
-        Target("Catapult", widens_bits=True),
+        Target(
+            "Quartus",
+            strategy="resource",
+            widens_bits=True,
+            cuts_means=True,
+            spoils_depthwise=("io_parallel", "io_stream"),
+        ),
+        Target(
+            "Catapult",
+            widens_bits=True,
+            cuts_means=True,
+            spoils_depthwise=("io_parallel",),
+        ),
         Target(
             "oneAPI",
             strategy="resource",
             widens_bits=True,
+            cuts_means=True,
+            spoils_depthwise=("io_parallel", "io_stream"),
             lacks="its C++ is SYCL, which needs Intel's compiler icpx: install the "
             "oneAPI toolkit, or choose Quartus",
         ),

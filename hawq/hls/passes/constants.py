@@ -136,11 +136,13 @@ def dyadic(constant: IntegerConstant) -> IntegerConstant:
     """Put integers on a dyadic grid on one of a power of two.
 
     Args:
-        constant: Its scale's denominator is a power of two.
+        constant: On any grid.
 
     Returns:
-        The same values.
+        The same values; the same grid if it is not dyadic.
     """
+    if constant.scale.denominator.bit_count() != 1:
+        return constant
     scale = power_of_two_part(constant.scale)
     factor = int(constant.scale / scale)
     return IntegerConstant(

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from hawq.errors import NetworkError
 from hawq.hls.passes.network import CHANNELS_LAST, Layout, Network, ordered
 from hawq.hls.passes.sums import set_constants
 from hawq.integer.quantizer import IntegerConstant
@@ -62,15 +63,24 @@ def _images(network: Network) -> set[str]:
             name = group[name]
         return name
 
-    seeds = []
+    seeds: list[str] = []
+    last: list[onnx.NodeProto] = []
     for node in network.nodes:
         names = [*network.data_inputs(node), *node.output]
         if node.op_type in (*WINDOWS, *ELEMENTWISE):
             for name in names[1:]:
                 group[find(name)] = find(names[0])
-        if node.domain != CHANNELS_LAST and _has_channels(network, node):
+        if node.domain == CHANNELS_LAST:
+            last.append(node)
+        elif _has_channels(network, node):
             seeds.append(names[0])
     roots = {find(name) for name in seeds}
+    for node in last:
+        if find(node.output[0]) in roots:
+            raise NetworkError(
+                f"node {node.name!r} ({node.op_type}): takes the last axis for the "
+                "channels, nodes around it the first: put a Transpose between them"
+            )
     return {name for name in group if find(name) in roots}
 
 

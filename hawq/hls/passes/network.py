@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from hawq.errors import NetworkError
 from hawq.fixed import power_of_two_exponent, smallest_width
 from hawq.integer.graph import Graph, in_order
 from hawq.integer.lower import lower_model
@@ -18,6 +19,8 @@ from hawq.integer.quantizer import IntegerConstant
 
 QONNX = "qonnx.custom_op.general"
 CHANNELS_LAST = "qonnx.custom_op.channels_last"
+
+FLOAT64_BITS = 53
 
 Constant = IntegerConstant | NDArray[Any]
 
@@ -48,6 +51,7 @@ class Network:
         orders: Tensors whose axes the passes have moved → axis ``i`` of the firmware is
             axis ``order[i]`` of the file.
         layouts: Tensors whose elements the passes have moved.
+        aliases: Tensor that is no more → the one that holds its values.
         opset: Version of the ONNX operators.
     """
 
@@ -58,6 +62,7 @@ class Network:
     shapes: dict[str, tuple[int, ...]]
     orders: dict[str, tuple[int, ...]] = field(default_factory=dict)
     layouts: dict[str, Layout] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
     opset: int = 13
 
     @classmethod
@@ -170,10 +175,24 @@ class Network:
             writer = self.producer(target)
             assert writer is not None
             writer.output[0] = source
+        self.aliases[target] = source
         for reader in self.nodes:
             for i, name in enumerate(reader.input):
                 if name == target:
                     reader.input[i] = source
+
+    def alive(self, name: str) -> str:
+        """Give the tensor that holds a tensor's values.
+
+        Args:
+            name: Of a tensor of the file.
+
+        Returns:
+            The same, or what it was removed in favour of.
+        """
+        while name in self.aliases:
+            name = self.aliases[name]
+        return name
 
     def drop_unused(self) -> None:
         """Remove nodes and constants that no output needs."""
@@ -290,10 +309,18 @@ def _quant(
 ) -> tuple[list[onnx.TensorProto], onnx.NodeProto]:
     exponent = power_of_two_exponent(constant.scale)
     if exponent is None:
-        raise ValueError(f"scale {constant.scale} of {name!r} is not a power of two")
+        raise NetworkError(
+            f"constant {name!r} has a scale of {constant.scale}, which is not a power "
+            "of two: use power-of-two scales, or the emulator"
+        )
     integers = constant.integers
     low, high = (int(f()) if integers.size else 0 for f in (integers.min, integers.max))
     _, width = smallest_width(min(low, -1), high)
+    if width > FLOAT64_BITS:
+        raise NetworkError(
+            f"constant {name!r} needs {width} bits, expected at most {FLOAT64_BITS}: "
+            "use fewer bits, or the emulator"
+        )
     values = np.ldexp(integers.astype(np.float64), exponent)
     narrow = values.astype(np.float32)
     exact = narrow if np.array_equal(narrow, values) else values

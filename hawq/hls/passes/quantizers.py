@@ -11,7 +11,6 @@ from hawq.hls.passes.network import QONNX, Network
 from hawq.integer.graph import Graph
 from hawq.integer.grid import Grid
 from hawq.integer.nodes import Quantize, Requantize
-from hawq.integer.tensor import Tensor
 
 NAMES = {
     Rounding.HALF_EVEN: "ROUND",
@@ -71,29 +70,16 @@ def quant(network: Network, node: onnx.NodeProto, grid: Grid) -> onnx.NodeProto:
     )
 
 
-def drop_idle_quantizers(network: Network, graph: Graph) -> None:
-    """Remove quantizers that change no integer: those on a finer and wider grid.
+def spell_roundings(model: onnx.ModelProto) -> None:
+    """Write ``ROUND`` for rounding modes of which hls4ml's parser has not heard.
 
-    hls4ml removes some of them, and then holds another tensor than its name says.
+    The types that are imposed afterwards round as the file says.
 
     Args:
-        network: Changed in place.
-        graph: The file's.
+        model: Changed in place.
     """
-    for node in graph.nodes:
-        if not isinstance(node, Requantize):
-            continue
-        writer = network.producer(node.output)
-        source = node.inputs[0]
-        if writer is None or source != writer.input[0]:
-            continue
-        if not _idle(graph.tensors[source], node.grid):
-            continue
-        if node.output not in network.outputs or network.free(source):
-            network.bypass(writer)
-
-
-def _idle(x: Tensor, grid: Grid) -> bool:
-    ratio = x.scale / grid.scale
-    inside = grid.low <= x.low * ratio and x.high * ratio <= grid.high
-    return ratio.denominator == 1 and inside
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            known = attribute.s in (b"ROUND", b"FLOOR")
+            if attribute.name == "rounding_mode" and not known:
+                attribute.s = b"ROUND"

@@ -100,7 +100,7 @@ def fold_affine(network: Network, graph: Graph) -> None:
         data = network.data_inputs(node)
         if node.op_type not in AFFINE or len(data) != 1:
             continue
-        gain, offset = affine_map(graph, data[0], node.output[0])
+        gain, offset = affine_map(network, graph, data[0], node.output[0])
         before = network.producer(data[0])
         alone = before is not None and network.only_consumer(data[0]) is node
         shape = network.shapes[data[0]]
@@ -108,16 +108,23 @@ def fold_affine(network: Network, graph: Graph) -> None:
             before.output[0] = node.output[0]
             network.nodes.remove(node)
             continue
-        _write_affine(network, node, data[0], gain, offset)
+        idle = (gain == 1).all() and (offset == 0).all()
+        if idle and node.output[0] not in network.outputs:
+            del node.input[:]
+            node.input.append(data[0])
+            network.bypass(node)
+        else:
+            _write_affine(network, node, data[0], gain, offset)
     network.drop_unused()
 
 
 def affine_map(
-    graph: Graph, source: str, target: str
+    network: Network, graph: Graph, source: str, target: str
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Give the affine map from one tensor of the graph to another.
 
     Args:
+        network: Knows which tensors hold the same values.
         graph: The graph.
         source: Name of a tensor.
         target: Name of a tensor that ``Affine`` nodes alone make of it.
@@ -130,7 +137,7 @@ def affine_map(
     """
     makers = {node.output: node for node in graph.nodes}
     gain, offset = exact(np.ones(())), exact(np.zeros(()))
-    while target != source:
+    while network.alive(target) != source:
         node = makers[target]
         if not isinstance(node, Affine):
             raise TypeError(f"{target!r} is no affine map of {source!r}")
@@ -221,8 +228,17 @@ def batch_norm(
 
     Returns:
         The node, with ``epsilon`` 0.
+
+    Raises:
+        NetworkError: if a float64 cannot hold a constant.
     """
-    full = [np.broadcast_to(v.reshape(-1), (count,)).astype(np.float64) for v in values]
+    fractions = [np.broadcast_to(v.reshape(-1), (count,)) for v in values]
+    full = [v.astype(np.float64) for v in fractions]
+    if any((exact(a) != v).any() for a, v in zip(full, fractions, strict=True)):
+        raise NetworkError(
+            f"node {node.name!r}: its constants need more than the 53 bits of a "
+            "float64: round them to fewer bits, or use the emulator"
+        )
     full += [np.zeros(count), np.ones(count)]
     names = [
         network.constant(f"{node.name}_{stem}", array)
