@@ -363,10 +363,15 @@ def _prove(
 ) -> None:
     from hawq.csim.network import read_data
     from hawq.csim.prove import Climb, prove_network
+    from hawq.frontend.network import Kind
     from hawq.integer.lower import lower_model
     from hawq.view import show_proof, shown_bar
 
     given = None if data is None else read_data(data, lower_model(network.model))
+    if given and network.kind is Kind.PYTORCH:
+        from hawq.frontend.torch_folder import standardised
+
+        given = {name: standardised(network.path, x) for name, x in given.items()}
     climb = Climb(target=target, samples=samples)
     with shown_bar(network.name, quiet=_voice.quiet) as progress:
         proof = prove_network(network, given, folder, climb, progress)
