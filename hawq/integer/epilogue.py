@@ -27,19 +27,28 @@ EXACT_UP_TO = {"float32": 2**24, "float64": 2**53, "int64": 2**62}
 MAX_SHIFT = 60
 """Binary places a float may shift: far from float32's smallest normal number."""
 
-_ERROR = 2.0**-49
+RELATIVE_ERROR = 2.0**-49
 """Relative error of ``x * a + b`` in float64 with rounded constants, eight times over.
 
 Each of the two constants, the product, the sum and the bend errs by 2**-53 at most.
 """
 
-_HUGE = 2**400
+HUGE = 2**400
 
 Operation = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
-def _bend(v: NDArray[Any], slope: float, out: NDArray[Any]) -> NDArray[Any]:
-    """Multiply what is negative by a slope that is not negative."""
+def bend(v: NDArray[Any], slope: float, out: NDArray[Any]) -> NDArray[Any]:
+    """Multiply what is negative.
+
+    Args:
+        v: Floats.
+        slope: Not negative.
+        out: Where results go; may be ``v``.
+
+    Returns:
+        ``out``.
+    """
     steeper = np.minimum if slope > 1 else np.maximum
     return np.asarray(steeper(v, v * v.dtype.type(slope), out=out))
 
@@ -100,11 +109,8 @@ class Epilogue:
         assert self.filter is not None
         doubt: NDArray[Any] = self.filter.doubt
         if self.filter.relative:
-            doubt = np.abs(v) * _ERROR + doubt
-        high = v + doubt
-        high = _apply(self.after, high, high)
-        low = _apply(self.after, np.subtract(v, doubt, out=v), v)
-        unsure = low != high
+            doubt = np.abs(v) * RELATIVE_ERROR + doubt
+        low, unsure = decide(v, doubt, self.after)
         if unsure.any():
             factor, offset = (
                 np.broadcast_to(a, x.shape)[unsure]
@@ -113,6 +119,25 @@ class Epilogue:
             sums = x[unsure].astype(np.int64).astype(object)
             low[unsure] = self.filter.form.exact(sums, factor, offset)
         return low
+
+
+def decide(
+    v: NDArray[np.float64], doubt: NDArray[np.float64], after: tuple[Operation, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Round both ends of an interval.
+
+    Args:
+        v: Its middle; written over.
+        doubt: Half its length.
+        after: The rounding and what follows.
+
+    Returns:
+        The results of the low ends, and where those of the high ends differ.
+    """
+    high = v + doubt
+    high = _apply(after, high, high)
+    low = _apply(after, np.subtract(v, doubt, out=v), v)
+    return low, np.asarray(low != high)
 
 
 def _apply(
@@ -147,7 +172,7 @@ def exact_epilogue(
     unit = 1.0 if shift is None else 2.0**-shift
     before: list[Operation] = []
     factor, offset = (
-        _column(a, rank, carrier) * np.dtype(carrier).type(unit)
+        column(a, rank, carrier) * np.dtype(carrier).type(unit)
         for a in (form.factor, form.offset)
     )
     if (factor != 1).any():
@@ -155,10 +180,10 @@ def exact_epilogue(
     if offset.any():
         before.append((np.add, (offset,)))
     if form.slope != 1:
-        before.append((_bend, (float(form.slope),)))
+        before.append((bend, (float(form.slope),)))
     if shift is None:
         before.append((np.divide, (float(form.divisor),)))
-    return Epilogue(carrier, tuple(before), _after(form))
+    return Epilogue(carrier, tuple(before), after_affine(form))
 
 
 def filtered_epilogue(form: NormalForm, largest: int, rank: int) -> Epilogue | None:
@@ -172,27 +197,35 @@ def filtered_epilogue(form: NormalForm, largest: int, rank: int) -> Epilogue | N
     Returns:
         The epilogue, or None if too much would be in doubt.
     """
-    if form.rounding is None or form.reach(largest) // form.divisor >= _HUGE:
+    if form.rounding is None or form.reach(largest) // form.divisor >= HUGE:
         return None
-    factor, offset = (_column(a, rank, "object") for a in (form.factor, form.offset))
-    a, b = ((column / form.divisor).astype(np.float64) for column in (factor, offset))
+    factor, offset = (column(a, rank, "object") for a in (form.factor, form.offset))
+    a, b = ((c / form.divisor).astype(np.float64) for c in (factor, offset))
     low = form.bottom if form.low is None else form.low
     high = form.top if form.high is None else form.high
     reach = max(abs(low), abs(high))
     steep = max(1.0, float(form.slope))
     is_half = turns_at_halves(form.rounding)
-    doubt = (steep * np.abs(b) + (reach + 2.0 if is_half else 0.0)) * _ERROR
-    tiny = (a != 0) & (np.abs(a) < 1 / _HUGE) | (factor != 0) & (a == 0)
-    if tiny.any() or doubt.max() > 2.0**-3 or (reach + 2) * _ERROR > 2.0**-3:
+    doubt = (steep * np.abs(b) + (reach + 2.0 if is_half else 0.0)) * RELATIVE_ERROR
+    tiny = (a != 0) & (np.abs(a) < 1 / HUGE) | (factor != 0) & (a == 0)
+    if tiny.any() or doubt.max() > 2.0**-3 or (reach + 2) * RELATIVE_ERROR > 2.0**-3:
         return None
     before: list[Operation] = [(np.multiply, (a,)), (np.add, (b,))]
     if form.slope != 1:
-        before.append((_bend, (float(form.slope),)))
+        before.append((bend, (float(form.slope),)))
     chosen = Filter(doubt, not is_half, form, factor, offset)
-    return Epilogue("float64", tuple(before), _after(form), chosen)
+    return Epilogue("float64", tuple(before), after_affine(form), chosen)
 
 
-def _after(form: NormalForm) -> tuple[Operation, ...]:
+def after_affine(form: NormalForm) -> tuple[Operation, ...]:
+    """Write what follows the affine map and the bend.
+
+    Args:
+        form: The form.
+
+    Returns:
+        Functions of (x, arguments, out).
+    """
     after: list[Operation] = []
     if form.rounding is not None:
         after.append((FLOAT_ROUNDING[form.rounding], ()))
@@ -205,7 +238,16 @@ def _after(form: NormalForm) -> tuple[Operation, ...]:
     return tuple(after)
 
 
-def _column(values: IntArray, rank: int, carrier: str) -> NDArray[Any]:
-    """Give constants the axes of a sample, and one of the samples."""
+def column(values: IntArray, rank: int, carrier: str) -> NDArray[Any]:
+    """Give constants the axes of a sample, and one of the samples.
+
+    Args:
+        values: Integers.
+        rank: Axes of a sample.
+        carrier: Their number type.
+
+    Returns:
+        Shape (*shape that broadcasts to a sample, 1).
+    """
     shape = (1,) * (rank - values.ndim) + values.shape + (1,)
     return values.reshape(shape).astype(carrier)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hawq.fixed import IntArray, Overflow, Rounding, power_of_two_exponent
+from hawq.integer.combination import Combination, Linear, linear
 from hawq.integer.epilogue import (
     EXACT_UP_TO,
     MAX_SHIFT,
@@ -49,6 +50,7 @@ from hawq.integer.normal_form import (
     per_channel,
 )
 from hawq.integer.steps import (
+    CombinationStep,
     FloatStep,
     NodeStep,
     QuantizeStep,
@@ -118,6 +120,7 @@ class _Compiler:
     carriers: tuple[str, ...]
     steps: list[Step] = field(default_factory=list)
     slots: dict[str, Slot] = field(default_factory=dict)
+    deferred: dict[str, tuple[Node, Linear]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         nodes = self.graph.nodes
@@ -146,7 +149,7 @@ class _Compiler:
             return
         while chain:
             done = next(n for n in range(len(chain), -1, -1) if self._float(chain[:n]))
-            if not done:
+            if not done and not self._defer(chain[0]):
                 self._node(chain[0])
             chain = chain[max(1, done) :]
 
@@ -181,7 +184,42 @@ class _Compiler:
         self._slot(node.output, carrier, None)
         self.steps.append(QuantizeStep(node, fast and carrier in FLOATS))
 
+    def _defer(self, node: Node) -> bool:
+        """Keep sums of multiples that no float holds for the next rounding."""
+        y = self.graph.tensors[node.output]
+        known = not isinstance(node, Affine | Sum) or y.name in self.keep
+        if known or _reach(y) <= EXACT_UP_TO["float64"] or not self._floats(2**53):
+            return False
+        assert isinstance(node, Affine | Sum)
+        xs = [self.graph.tensors[name] for name in node.inputs]
+        given = [
+            self.deferred[x.name][1] if x.name in self.deferred else Linear.of(x)
+            for x in xs
+        ]
+        terms = linear(node, given)
+        if terms is None or not all(self._floats(_reach(x)) for x in terms.sources):
+            return False
+        self.deferred[y.name] = (node, terms)
+        return True
+
+    def _combine(self, chain: list[Node]) -> bool:
+        """Append one step for a chain that reads a deferred tensor."""
+        source, target = chain[0].inputs[0], chain[-1].output
+        form = normal_form(chain, self.graph.tensors, source)
+        carrier = next(iter(self._floats(_reach(self.graph.tensors[target]))), None)
+        terms = self.deferred[source][1]
+        made = Combination.of(terms, form) if form and carrier else None
+        if made is None or carrier is None:
+            return False
+        names = tuple(x.name for x in terms.sources)
+        self._slot(target, carrier, self.slots[names[0]].order)
+        self.steps.append(CombinationStep(names, target, made))
+        return True
+
     def _node(self, node: Node) -> None:
+        for name in node.inputs:
+            if name in self.deferred:
+                self._node(self.deferred.pop(name)[0])
         xs = tuple(self.graph.tensors[name] for name in node.inputs)
         y = self.graph.tensors[node.output]
         if isinstance(node, Reshape):
@@ -213,6 +251,8 @@ class _Compiler:
         """Append one step for all of a chain, if there is one."""
         if not chain:
             return True
+        if chain[0].inputs[0] in self.deferred:
+            return self._combine(chain)
         x = self.graph.tensors[chain[0].inputs[0]]
         y = self.graph.tensors[chain[-1].output]
         carrier = next(iter(self._floats(_reach(y))), None)

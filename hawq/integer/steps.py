@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hawq.fixed import IntArray
+from hawq.integer.combination import Combination
 from hawq.integer.epilogue import Epilogue
 from hawq.integer.evaluate import evaluate
 from hawq.integer.kernels import Kernel, Product
@@ -170,6 +171,30 @@ class FloatStep:
 
 
 @dataclass(frozen=True, eq=False)
+class CombinationStep:
+    """A sum of multiples and what follows, in floats.
+
+    Attributes:
+        reads: Names of the integer tensors it reads.
+        target: Name of the output tensor.
+        combination: What it computes.
+    """
+
+    reads: tuple[str, ...]
+    target: str
+    combination: Combination
+
+    def run(self, work: Workspace) -> None:
+        """Fill the target.
+
+        Args:
+            work: The buffers.
+        """
+        xs = [work.view[name] for name in self.reads]
+        self.combination.run(xs, work.view[self.target])
+
+
+@dataclass(frozen=True, eq=False)
 class ReshapeStep:
     """Copy a tensor into another shape.
 
@@ -244,4 +269,4 @@ def _with_ones(x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.concatenate([x.astype(dtype), ones], axis=-2)
 
 
-Step = QuantizeStep | FloatStep | ReshapeStep | NodeStep
+Step = QuantizeStep | FloatStep | CombinationStep | ReshapeStep | NodeStep
