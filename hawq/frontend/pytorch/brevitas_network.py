@@ -20,6 +20,9 @@ from hawq.errors import NetworkError
 from hawq.export.naming import NameAfterModules
 from hawq.export.qonnx import quiet
 
+_NO_SCALE = ("scale required", "not correctly configured")
+"""What Brevitas says if a bias lacks the scale of its layer's input."""
+
 
 def is_quantized(network: nn.Module) -> bool:
     """Tell whether a network holds layers of Brevitas.
@@ -92,7 +95,7 @@ def _try(network: nn.Module, sample: torch.Tensor) -> None:
         if type(module).__module__.partition(".")[2].startswith("nn.")
     ]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), quiet():
             network(sample)
     except (RuntimeError, ValueError, IndexError, AssertionError) as error:
         what = str(error).partition("\n")[0]
@@ -106,7 +109,7 @@ def _try(network: nn.Module, sample: torch.Tensor) -> None:
 
 
 def _remedy(what: str) -> str:
-    if "scale required" not in what.lower():
+    if not any(words in what for words in _NO_SCALE):
         return ""
     return (
         "; its bias stands on the grid of its input, so the layer before must have "
