@@ -119,6 +119,16 @@ def three_layers(scale: float) -> onnx.ModelProto:
     return file.model(x, 1, 16, 16)
 
 
+def residual(scale: float) -> onnx.ModelProto:
+    """Make 1×16×16 → 8, then a block with batch normalization and a sum."""
+    file = Writer(scale)
+    x = file.layer(file.quant("x", scale / 32, 8), 8, 1, 3, 3)
+    y = file.node("Conv", x, file.weights(8, 8, 3, 3), pads=[1] * 4)
+    normal = [file.constant(file.random.uniform(0.5, 1.5, 8)) for _ in range(4)]
+    y = file.node("Add", x, file.node("BatchNormalization", y, *normal))
+    return file.model(file.quant(file.node("Relu", y), scale / 24, 8, 0), 1, 16, 16)
+
+
 def main() -> None:
     """Time the contestants and print rates and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -130,6 +140,7 @@ def main() -> None:
         "8×8, any scale": trigger_tower(0.9),
         "16×16, power of two": three_layers(1.0),
         "16×16, any scale": three_layers(0.9),
+        "16×16, residual": residual(0.9),
     }
     networks |= {path.stem: read_network(path).model for path in arguments.files}
     cores = len(os.sched_getaffinity(0))
