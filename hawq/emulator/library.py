@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ def compile_emulator(
         if shutil.which(tool) is None:
             remedy = TOOLS["g++"].remedy if tool != "make" else "apt install make"
             raise ToolError(f"{tool} was not found: it compiles the emulator: {remedy}")
-    command = ["make", "-s", "-C", str(folder)]
+    command = ["make", "-s", "-j3", "-C", str(folder)]
     command += [] if arch is None else [f"ARCH={arch}"]
     command += [] if ap_types is None else [f"AP_TYPES={ap_types.resolve()}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -107,7 +108,7 @@ class Emulator:
 
     def __init__(self, library: Path) -> None:
         try:
-            self._library = ctypes.CDLL(str(library.resolve()))
+            self._library = _opened(library)
             self.name = library.stem
             version = self._library[f"{self.name}_version"]
         except (OSError, AttributeError) as error:
@@ -200,6 +201,18 @@ class Emulator:
         same = {array.dtype for array in arrays}
         kind = np.dtype(np.float32) if same == {np.dtype("f4")} else np.dtype("f8")
         return [np.ascontiguousarray(a, dtype=kind) for a in arrays], len(arrays[0])
+
+
+def _opened(library: Path) -> ctypes.CDLL:
+    """Open a library under a name of its own.
+
+    The system gives a name that it has open already to whoever asks, even if the file was
+    compiled anew since.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / library.name
+        link.symlink_to(library.resolve())
+        return ctypes.CDLL(str(link))
 
 
 def _call(function: Any, groups: list[list[NDArray[Any]]], samples: int) -> None:

@@ -146,13 +146,14 @@ class Staircase:
             high: The largest integer.
 
         Returns:
-            Two integers: whatever lies beyond is rounded and fitted as they are.
+            Two integers of the range: whatever lies beyond is rounded and fitted as
+            they are.
         """
         if self.grid.overflow is Overflow.WRAP:
             return low, high
         least = self.step(self.grid.low + 1) - 1
         most = max(self.step(self.grid.high), least)
-        return min(max(low, least), most), min(max(high, least), most)
+        return min(max(low, least), high), max(min(high, most), low)
 
 
 def _boundary(level: int, rounding: Rounding) -> tuple[int, bool]:

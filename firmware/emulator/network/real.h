@@ -122,7 +122,8 @@ struct Line {
 };
 
 // Rounds the value of a line in whole numbers of any size.
-template <Rounding R, Fit F> int128 round_exactly(double x, const Line &line, Grid<int128> grid) {
+[[maybe_unused, gnu::noinline]] int128 round_exactly(double x, const Line &line, Rounding rounding,
+                                                     Fit fitting, Grid<int128> grid) {
     int exponent = 0;
     const double mantissa = std::ldexp(std::frexp(std::fabs(x), &exponent), 53);
     exponent -= 53;
@@ -150,7 +151,7 @@ template <Rounding R, Fit F> int128 round_exactly(double x, const Line &line, Gr
     uint128 quotient = 0;
     const size_t top = numerator.bits(), bottom = divisor.bits();
     const size_t steps = top < bottom ? 0 : top - bottom + 1;
-    if (F != Fit::wrap && steps > 120) {
+    if (fitting != Fit::wrap && steps > 120) {
         return negative ? grid.low : grid.high;
     }
     for (size_t i = steps; i-- > 0;) {
@@ -167,9 +168,9 @@ template <Rounding R, Fit F> int128 round_exactly(double x, const Line &line, Gr
         numerator = has_rest ? divisor.minus(numerator) : numerator;
     }
     const int order = has_rest ? numerator.shifted(1).compare(divisor) : -1;
-    quotient += rounds_up<R>(negative, quotient & 1, has_rest, order);
+    quotient += rounds_up(rounding, negative, quotient & 1, has_rest, order);
     quotient -= static_cast<uint128>(grid.zero);
-    if (F == Fit::wrap) {
+    if (fitting == Fit::wrap) {
         const uint128 low = static_cast<uint128>(grid.low);
         const uint128 mask = static_cast<uint128>(grid.high) - low;
         return static_cast<int128>(((quotient - low) & mask) + low);
@@ -198,13 +199,13 @@ EMULATOR_INLINE Tile<A, N> quantize_line(const Tile<double, N> &x, const Line &l
             whole = whole < least ? least : (whole > most ? most : whole);
         }
         const A n = static_cast<A>(whole);
-        const bool up = rounds_up<R>(n < 0, false, true, part > 0.5 ? 1 : -1);
+        const bool up = rounds_up(R, n < 0, false, true, part > 0.5 ? 1 : -1);
         y.v[s] = fit<F>(A(n + up - grid.zero), grid);
     }
     for (size_t s = 0; any && s < N; s++) {
         if (doubtful[s]) {
             const Grid<int128> exact = {grid.low, grid.high, grid.zero};
-            y.v[s] = static_cast<A>(round_exactly<R, F>(x.v[s], line, exact));
+            y.v[s] = static_cast<A>(round_exactly(x.v[s], line, R, F, exact));
         }
     }
     return y;

@@ -65,10 +65,10 @@ template <Rounding R, class A> EMULATOR_INLINE A round_shift(A n, int shift) {
 
 // What rounding adds to the floor. `order` is the sign of twice the remainder less the
 // divisor, `rest` whether there is a remainder.
-template <Rounding R> EMULATOR_INLINE bool rounds_up(bool negative, bool odd, bool rest, int order) {
-    switch (R) {
+EMULATOR_INLINE bool rounds_up(Rounding rounding, bool negative, bool odd, bool rest, int order) {
+    switch (rounding) {
     case Rounding::floor:
-        return false;
+        break;
     case Rounding::ceil:
         return rest;
     case Rounding::toward_zero:
@@ -86,6 +86,7 @@ template <Rounding R> EMULATOR_INLINE bool rounds_up(bool negative, bool odd, bo
     case Rounding::half_even:
         return order > 0 || (order == 0 && odd);
     }
+    return false;
 }
 
 template <Rounding R, class A> EMULATOR_INLINE A round_divide(A n, A divisor) {
@@ -96,7 +97,7 @@ template <Rounding R, class A> EMULATOR_INLINE A round_divide(A n, A divisor) {
     }
     const A twice = rest - (divisor - rest);
     const int order = (twice > 0) - (twice < 0);
-    return quotient + rounds_up<R>(n < 0, (quotient & 1) != 0, rest != 0, order);
+    return quotient + rounds_up(R, n < 0, (quotient & 1) != 0, rest != 0, order);
 }
 
 // Requantize by a factor over a power of two. Beyond the limits nothing changes.
