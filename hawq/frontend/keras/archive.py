@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from hawq.errors import NetworkError
-from hawq.frontend.keras.layer import Array
+from hawq.frontend.keras.layer import Array, section
 
 MAX_CONFIG_BYTES = 2**26
 MAX_WEIGHTS = 2**27
@@ -135,11 +135,10 @@ def _numbered_weights(
     group, budget = _open(file, container), _Budget()
     seen: Counter[str] = Counter()
     for layer in config["config"]["layers"]:
-        kind, settings = str(layer.get("class_name")), layer.get("config") or {}
-        name = str(settings.get("name"))
-        if ".ops." in str(layer.get("module")):
+        name = str(section(layer, "config").get("name"))
+        if not isinstance(layer, dict) or ".ops." in str(layer.get("module")):
             continue  # a bare operation, which keeps no weights
-        stem = _snake(kind)
+        stem = _snake(str(layer.get("class_name")))
         key = f"{stem}_{seen[stem]}" if seen[stem] else stem
         seen[stem] += 1
         if key not in group or "vars" not in (found := _open(group, key)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
@@ -64,12 +63,12 @@ class Layer:
             NetworkError: if it is something else.
         """
         value = self.config.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int):
+        if not is_whole(value):
             raise self._wrong(key, "a whole number")
         return value
 
     def number(self, *keys: str, default: float) -> float:
-        """Give a finite number, whose setting was renamed at times.
+        """Give a number, whose setting was renamed at times.
 
         Args:
             keys: Names of the setting; the first that is there counts.
@@ -83,10 +82,8 @@ class Layer:
         """
         key = next((k for k in keys if self.config.get(k) is not None), None)
         value = default if key is None else plain(self.config[key])
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._wrong(str(key), "a number")
-        if not math.isfinite(value):
-            raise self._wrong(str(key), "a finite number")
+        if not is_number(value):
+            raise self._wrong(str(key), "a number that float32 holds")
         return float(value)
 
     def flag(self, key: str, default: bool) -> bool:
@@ -157,6 +154,46 @@ class Layer:
         return weight
 
 
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Tell whether a value is a whole number of a size that occurs.
+
+    Args:
+        value: From a configuration.
+
+    Returns:
+        Whether it is.
+    """
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a number that float32 holds.
+
+    Args:
+        value: From a configuration.
+
+    Returns:
+        Whether it is.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= float(np.finfo(np.float32).max)
+
+
+def section(value: Any, key: str) -> Mapping[str, Any]:
+    """Give the settings under a key, or none if there are none.
+
+    Args:
+        value: From a configuration.
+        key: Of the settings.
+
+    Returns:
+        The settings.
+    """
+    inner = value.get(key) if isinstance(value, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
 def plain(value: Any) -> Any:
     """Take the value out of a NumPy array or scalar as Keras writes it.
 
@@ -167,7 +204,7 @@ def plain(value: Any) -> Any:
         The value itself if it is no such thing.
     """
     if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "ndarray"):
-        return value.get("config", {}).get("value")
+        return section(value, "config").get("value")
     if isinstance(value, dict) and value.get("type") == "ndarray":
         return value.get("value")
     return value
@@ -182,6 +219,4 @@ def whole_numbers(value: Any) -> TypeGuard[list[int]]:
     Returns:
         Whether it is.
     """
-    return isinstance(value, list | tuple) and all(
-        isinstance(v, int) and not isinstance(v, bool) for v in value
-    )
+    return isinstance(value, list | tuple) and all(is_whole(v) for v in value)

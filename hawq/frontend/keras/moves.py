@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hawq.frontend.keras.layer import Layer, whole_numbers
+from hawq.frontend.keras.layer import Layer, is_whole, whole_numbers
 from hawq.frontend.keras.windows import require_channels_last, reshape
 from hawq.frontend.keras.writer import Shape, Writer
 
@@ -66,13 +66,13 @@ def write_zero_padding(out: Writer, layer: Layer, xs: Sequence[str]) -> str:
 
 
 def _pairs(given: object, rank: int) -> list[tuple[int, int]] | None:
-    if isinstance(given, int):
+    if is_whole(given):
         given = [given] * rank
     if rank == 1 and whole_numbers(given):
         given = [given] if len(given) == 2 else given
     if not isinstance(given, list) or len(given) != rank:
         return None
-    pairs = [[p, p] if isinstance(p, int) else p for p in given]
+    pairs = [[p, p] if is_whole(p) else p for p in given]
     if not all(whole_numbers(p) and len(p) == 2 and min(p) >= 0 for p in pairs):
         return None
     return [(p[0], p[1]) for p in pairs]

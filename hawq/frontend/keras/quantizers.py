@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hawq.errors import NetworkError
-from hawq.frontend.keras.layer import Array, Layer, plain
+from hawq.frontend.keras.layer import Array, Layer, is_number, plain
 from hawq.frontend.keras.writer import QUANT, Writer
 
 _BITS = {"bits": 8, "integer": 0}
@@ -159,12 +159,12 @@ class Quantizer:
             The number, rounded to float32 as QKeras does; None if it is not given.
 
         Raises:
-            NetworkError: if it is something else, or not finite.
+            NetworkError: if it is something else.
         """
         value = self.settings[key]
         if value is None:
             return None
-        if not isinstance(value, int | float) or not math.isfinite(np.float32(value)):
+        if not is_number(value):
             raise self.refuse(f"{key} is {value!r}, expected a number")
         return float(np.float32(value))
 
@@ -177,7 +177,8 @@ class Quantizer:
                 raise self.refuse(f"alpha is {value!r}, expected 'auto' or 'auto_po2'")
             return value
         try:
-            factors = np.asarray(1.0 if value is None else value, dtype=np.float32)
+            with np.errstate(over="ignore"):
+                factors = np.asarray(1.0 if value is None else value, dtype=np.float32)
         except (TypeError, ValueError, OverflowError) as error:
             raise self.refuse(f"alpha is {value!r}, expected numbers") from error
         if not ((factors > 0) & np.isfinite(factors)).all():

@@ -9,7 +9,7 @@ import onnx
 
 from hawq.errors import NetworkError
 from hawq.frontend.keras import activations, linear, moves, windows
-from hawq.frontend.keras.archive import read_archive
+from hawq.frontend.keras.archive import Archive, read_archive
 from hawq.frontend.keras.layer import Layer
 from hawq.frontend.keras.topology import Call, Key, read_layers, read_topology
 from hawq.frontend.keras.writer import Writer
@@ -83,7 +83,7 @@ REMEDIES = {
 }
 """Class of a layer that is not carried → what the user can do instead."""
 
-_HGQ = "export it with HGQ2's own QONNX export, or retrain it with QKeras"
+_HGQ = "give it to hls4ml directly, or train it with QKeras"
 
 
 def read_keras(path: Path) -> onnx.ModelProto:
@@ -104,29 +104,43 @@ def read_keras(path: Path) -> onnx.ModelProto:
     """
     archive = read_archive(path)
     try:
-        layers = read_layers(archive)
-        for layer in layers:
-            _require_carried(layer)
-        topology = read_topology(archive, layers)
-        out, names = Writer(), {}
-        for key, shape in topology.inputs.items():
-            names[key] = key[0]
-            out.shapes[key[0]] = shape
-        for call in topology.calls:
-            names[call.key] = _write(out, call, names)
-        outputs = [names[key] for key in topology.outputs]
-        inputs = [key[0] for key in topology.inputs]
-        _require_results(inputs, outputs)
-        model = out.model(
-            str(archive.config["config"].get("name", "model")), inputs, outputs
-        )
+        return write_archive(archive)
     except NetworkError as error:
         raise NetworkError(f"{path}: {error}") from error
+
+
+def write_archive(archive: Archive) -> onnx.ModelProto:
+    """Write the model of a file that is read; see ``read_keras``.
+
+    Args:
+        archive: The file.
+
+    Returns:
+        The model.
+
+    Raises:
+        NetworkError: if it holds what cannot be carried.
+    """
+    layers = read_layers(archive)
+    for layer in layers:
+        _require_carried(layer)
+    try:
+        topology = read_topology(archive, layers)
     except RecursionError as error:
         raise NetworkError(
-            f"{path}: its configuration is nested too deeply: the file is damaged"
+            "its configuration is nested too deeply: the file is damaged"
         ) from error
-    _require_last_softmax(path, model)
+    out, names = Writer(), {}
+    for key, shape in topology.inputs.items():
+        names[key] = key[0]
+        out.shapes[key[0]] = shape
+    for call in topology.calls:
+        names[call.key] = _write(out, call, names)
+    outputs = [names[key] for key in topology.outputs]
+    inputs = [key[0] for key in topology.inputs]
+    _require_results(inputs, outputs)
+    model = out.model(str(archive.config["config"].get("name")), inputs, outputs)
+    _require_last_softmax(model)
     return model
 
 
@@ -169,11 +183,11 @@ def _require_results(inputs: list[str], outputs: list[str]) -> None:
         )
 
 
-def _require_last_softmax(path: Path, model: onnx.ModelProto) -> None:
+def _require_last_softmax(model: onnx.ModelProto) -> None:
     read = {name for node in model.graph.node for name in node.input}
     for node in model.graph.node:
         if node.op_type == "Softmax" and node.output[0] in read:
             raise NetworkError(
-                f"{path}: layer {node.name!r}: a softmax inside the network is not "
+                f"layer {node.name!r}: a softmax inside the network is not "
                 "carried: use it at the end only, where it is left to the host"
             )

@@ -9,7 +9,7 @@ from typing import Any
 
 from hawq.errors import NetworkError
 from hawq.frontend.keras.archive import Archive
-from hawq.frontend.keras.layer import Layer, whole_numbers
+from hawq.frontend.keras.layer import Layer, is_number, section, whole_numbers
 
 Key = tuple[str, int]
 """A layer and which of its calls; a layer may be called more than once."""
@@ -69,7 +69,7 @@ def read_layers(archive: Archive) -> list[Layer]:
     for given in archive.config["config"]["layers"]:
         config = given.get("config") if isinstance(given, dict) else None
         name = config.get("name") if isinstance(config, dict) else None
-        if not isinstance(name, str) or not isinstance(config, dict):
+        if not isinstance(name, str) or not name or not isinstance(config, dict):
             raise NetworkError(
                 f"a layer has no settings or no name ({str(given)[:60]}): the file is "
                 "damaged, save it again"
@@ -86,7 +86,7 @@ def read_layers(archive: Archive) -> list[Layer]:
 
 def _require_float32(layer: Layer) -> None:
     given = layer.config.get("dtype")
-    policy = given.get("config", {}).get("name") if isinstance(given, dict) else given
+    policy = section(given, "config").get("name") if isinstance(given, dict) else given
     if layer.kind != "InputLayer" and policy not in (None, "float32"):
         raise layer.refuse(
             f"it computes in {policy}, expected float32: set its dtype to 'float32'"
@@ -155,7 +155,7 @@ def _functional(config: Mapping[str, Any], layers: list[Layer]) -> Topology:
         if layer.kind == "InputLayer":
             shapes[layer.name, 0] = _input_shape(layer)
             continue
-        for index, node in enumerate(nodes[layer.name]):
+        for index, node in enumerate(_list(layer, nodes[layer.name])):
             call = Call(layer, index, tuple(_operands(layer, node)))
             calls[call.key] = call
     inputs = {}
@@ -228,15 +228,24 @@ def _reference(value: list[Any]) -> Key:
 def _operands(layer: Layer, node: Any) -> Iterator[Operand]:
     """Read a node as Keras 3 writes it (a dict) or as Keras 2 does (lists)."""
     if isinstance(node, dict):
-        _require_plain_call(layer, node.get("kwargs") or {})
+        _require_plain_call(layer, section(node, "kwargs"))
         yield from _arguments(layer, node.get("args") or [])
         return
     if isinstance(node, list) and node and isinstance(node[0], str):
         node = [node]
-    for value in node:
+    for value in _list(layer, node):
         if isinstance(value, list) and len(value) > 3:
-            _require_plain_call(layer, value[3])
+            _require_plain_call(layer, section({"": value[3]}, ""))
         yield from _references(value)
+
+
+def _list(layer: Layer, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise layer.refuse(
+            f"its inputs are given as {str(value)[:60]}, expected a list: the file is "
+            "damaged, save it again"
+        )
+    return value
 
 
 def _arguments(layer: Layer, value: Any) -> Iterator[Operand]:
@@ -244,8 +253,8 @@ def _arguments(layer: Layer, value: Any) -> Iterator[Operand]:
         for item in value:
             yield from _arguments(layer, item)
     elif isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        yield from _references(value.get("config", {}).get("keras_history"))
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield from _references(section(value, "config").get("keras_history"))
+    elif is_number(value):
         yield float(value)
     else:
         raise layer.refuse(

@@ -9,6 +9,7 @@ from hawq.errors import NetworkError
 from hawq.frontend.keras.layer import plain, whole_numbers
 
 DAMAGED = "the file is damaged, save it again"
+NUMBER = "a number that float32 holds"
 
 
 @pytest.mark.parametrize(
@@ -16,11 +17,11 @@ DAMAGED = "the file is damaged, save it again"
     [
         (2.5, lambda layer: layer.whole("key", 1), "a whole number"),
         (True, lambda layer: layer.whole("key", 1), "a whole number"),
-        ("a", lambda layer: layer.number("key", default=0.0), "a number"),
+        ("a", lambda layer: layer.number("key", default=0.0), NUMBER),
         (
             float("nan"),
             lambda layer: layer.number("key", default=0.0),
-            "a finite number",
+            NUMBER,
         ),
         (2, lambda layer: layer.flag("key", True), "true or false"),
         ([1, 0], lambda layer: layer.sizes("key", 2), "2 whole numbers above 0"),
@@ -58,8 +59,8 @@ def test_absent_weight_is_refused(layer_of) -> None:
 
 def test_weight_of_wrong_shape_is_refused(layer_of) -> None:
     message = (
-        r"^layer 'l' \(Dense\): weight 0 has shape \(2,\), expected \(3,\): the file is "
-        r"damaged, save it again$"
+        r"^layer 'l' \(Dense\): weight 0 has shape \(2,\), expected \(3,\): the file "
+        r"is damaged, save it again$"
     )
 
     with pytest.raises(NetworkError, match=message):

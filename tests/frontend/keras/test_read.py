@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
+import operator
+import re
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 
+from hawq.errors import NetworkError
 from hawq.fixed import FixedPoint
-from hawq.frontend.keras.read import read_keras
+from hawq.frontend.keras.read import LAYERS, read_keras
 from hawq.frontend.network import quantize_inputs
 from hawq.integer.execute import trace
 from hawq.integer.lower import lower_model
@@ -96,6 +106,131 @@ def test_tensors_keep_names_and_shapes(file: str) -> None:
     assert {t: (1, *v.shape[1:]) for t, v in expected.items()} == {
         t: tuple(model.get_tensor_shape(t)) for t in expected
     }
+
+
+CARRIED = ", ".join(sorted(LAYERS))
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [
+        ("Lambda", "it holds code, which is never run: use layers"),
+        (
+            "TFOpLambda",
+            "use layers (Add, Multiply, ...) in place of operators on tensors",
+        ),
+        ("QConv2DBatchnorm", "use QConv2D and QBatchNormalization"),
+        ("Sequential", "a model inside a model: add its layers one by one"),
+        ("LSTM", "replace it by layers of this list"),
+    ],
+)
+def test_layer_that_is_not_carried_is_named(sequence, entry, kind, remedy) -> None:
+    path = sequence([3], entry(kind, "odd", function=["code"]))
+    message = re.escape(
+        f"{path}: layer 'odd' ({kind}): this layer is not carried (carried: "
+        f"{CARRIED}): {remedy}"
+    )
+
+    with pytest.raises(NetworkError, match=f"^{message}$"):
+        read_keras(path)
+
+
+def test_hgq2_is_refused_by_name(sequence, entry) -> None:
+    path = sequence([3], {**entry("QDense", "odd"), "module": "hgq.layers.core.dense"})
+    message = re.escape(
+        f"{path}: layer 'odd' (QDense): layers of HGQ2 are not carried: give it to "
+        "hls4ml directly, or train it with QKeras"
+    )
+
+    with pytest.raises(NetworkError, match=f"^{message}$"):
+        read_keras(path)
+
+
+def test_softmax_inside_is_refused(sequence, entry) -> None:
+    path = sequence([3], entry("Softmax", "soft"), entry("ReLU", "relu"))
+    message = re.escape(
+        f"{path}: layer 'soft': a softmax inside the network is not carried: use it at "
+        "the end only, where it is left to the host"
+    )
+
+    with pytest.raises(NetworkError, match=f"^{message}$"):
+        read_keras(path)
+
+
+def test_model_that_does_nothing_is_refused(sequence, entry) -> None:
+    path = sequence([3], entry("Dropout", "drop"))
+    message = re.escape(
+        f"{path}: the model has inputs ['x'] and outputs ['x'], expected different "
+        "tensors, at least one of each: build it again"
+    )
+
+    with pytest.raises(NetworkError, match=f"^{message}$"):
+        read_keras(path)
+
+
+def test_layer_with_too_many_inputs_is_refused(
+    tmp_path, entry, input_entry, write_h5
+) -> None:
+    node = [[["x", 0, 0, {}], ["x", 0, 0, {}]]]
+    layers = [input_entry(3), {**entry("ReLU", "y"), "inbound_nodes": node}]
+    ends = {"input_layers": [["x", 0, 0]], "output_layers": [["y", 0, 0]]}
+    config = {"class_name": "Functional", "config": {"layers": layers, **ends}}
+    path = write_h5(tmp_path / "m.h5", config, {})
+    message = re.escape(
+        f"{path}: layer 'y' (ReLU): it reads 2 tensors, expected 1: save it again"
+    )
+
+    with pytest.raises(NetworkError, match=f"^{message}$"):
+        read_keras(path)
+
+
+JUNK = st.sampled_from([
+    None,
+    True,
+    -1,
+    0,
+    2**70,
+    1e308,
+    float("nan"),
+    "",
+    "x",
+    [],
+    [[]],
+    {},
+    [1, "a"],
+])
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Paths to everything in a configuration."""
+    if path:
+        yield path
+    inner = dict(enumerate(value)) if isinstance(value, list) else value
+    if isinstance(inner, dict):
+        for key, child in inner.items():
+            yield from leaves(child, (*path, key))
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("damaged") / "m.keras"
+
+
+@settings(deadline=None, max_examples=100)
+@given(data=st.data(), file=st.sampled_from([f for f in FILES if f.endswith("keras")]))
+def test_damaged_configuration_is_read_or_refused(scratch, data, file) -> None:
+    with zipfile.ZipFile(FIXTURES / file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    *outer, last = data.draw(st.sampled_from(list(leaves(config))))
+    functools.reduce(operator.getitem, outer, config)[last] = data.draw(JUNK)
+    parts["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(scratch, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+
+    with contextlib.suppress(NetworkError):
+        onnx.checker.check_model(read_keras(scratch))
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -19,7 +19,8 @@ from hawq.frontend.keras.writer import Writer
 
 with np.load(Path(__file__).parent / "fixtures" / "quantizers.npz") as _file:
     TEXTS = [str(t) for t in _file["weight_quantizers"]]
-NOISY = [t for t in TEXTS if "alpha='auto')" in t and t[0] in "bt" or "alpha=0.3" in t]
+AUTO = [t for t in TEXTS if t.startswith(("binary", "ternary")) and "'auto'" in t]
+NOISY = [*AUTO, "quantized_bits(4,0,alpha=0.3)"]
 EXACT = [t for t in TEXTS if t not in NOISY]
 SHAPES = ("matrix", "kernel", "bias")
 

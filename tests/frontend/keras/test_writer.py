@@ -28,7 +28,7 @@ def test_name_that_is_taken_is_refused(out):
     name = out.add("Relu", ["x"], (3,))
 
     with pytest.raises(
-        NetworkError, match="^two tensors are called 'x': rename a layer$"
+        NetworkError, match=r"^two tensors are called 'x': rename a layer$"
     ):
         out.rename(name, "x")
 
