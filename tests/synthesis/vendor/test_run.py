@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -273,6 +274,21 @@ def test_a_tool_that_ends_well_without_a_report(
         r"vitis_hls_run\.log: 'ERROR: \[HLS 1-1\] it did not work'$"
     )
     with pytest.raises(ToolError, match=message):
+        vitis_hls(project, firmware, Target())
+
+
+def test_the_report_of_an_earlier_run_is_not_this_runs(
+    project: Path,
+    firmware: FirmwareProject,
+    install: Callable[[str, str], None],
+    reports: Path,
+) -> None:
+    (project / REPORT).mkdir(parents=True)
+    old = project / REPORT / "network_csynth.rpt"
+    shutil.copy(reports / "vitis_2022_csynth.rpt", old)
+    os.utime(old, (1000, 1000))
+    install("vitis_hls", "echo done")
+    with pytest.raises(ToolError, match=r"^.*: no report of C-synthesis on 'network'"):
         vitis_hls(project, firmware, Target())
 
 
