@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from hawq.errors import NetworkError
 from hawq.hls.passes.layout import write_reshape
 from hawq.hls.passes.network import CHANNELS_LAST, Network
 from hawq.integer.graph import Graph
@@ -129,11 +130,19 @@ def matrices_as_convolutions(network: Network) -> None:
 
     Args:
         network: Changed in place.
+
+    Raises:
+        NetworkError: if the last axis is one of an image.
     """
     for node in network.nodes:
         rank = len(network.shapes[node.output[0]])
         if node.op_type != "Gemm" or rank not in (2, 3):
             continue
+        if network.orders.keys() & {node.input[0], node.output[0]}:
+            raise NetworkError(
+                f"node {node.name!r} (MatMul): multiplies the columns of an image, "
+                "which hls4ml does not: use a Conv, or the emulator"
+            )
         weights = network.constants[node.input[1]]
         assert isinstance(weights, IntegerConstant)
         inputs, outputs = weights.integers.shape
