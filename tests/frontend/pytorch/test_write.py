@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 
 import numpy as np
@@ -9,14 +10,21 @@ import onnx
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.cleanup import cleanup_model
 from torch import Tensor, nn
 from whole_numbers import BITS, make_whole, run_double, whole_samples
 
+from hawq.csim.network import Sets, compare_executor
+from hawq.frontend.pytorch.calibration import choose_formats
+from hawq.frontend.pytorch.trace import trace_network
+from hawq.frontend.pytorch.write import write_qonnx
 from hawq.frontend.torch_folder import quantize_float
 from hawq.integer.execute import trace
 from hawq.integer.lower import lower_model
+from hawq.training.network import quantize_network
 
 
 class Residual(nn.Module):
@@ -257,3 +265,72 @@ def test_bias_is_a_multiple_of_its_scale(size):
     np.testing.assert_array_equal(integers, np.rint(integers))
     width = constants["linear_0_bias_bits"]
     assert np.abs(integers).max() < 2 ** (width - 1)
+
+
+@settings(max_examples=30)
+@given(data=st.data())
+def test_any_chain_computes_what_pytorch_computes(data):
+    channels, size = 2, 8
+    layers: list[nn.Module] = []
+    for _ in range(data.draw(st.integers(1, 5))):
+        kind = data.draw(st.sampled_from(["conv", "norm", "activation", "pool"]))
+        if kind in {"conv", "norm"}:
+            after = data.draw(st.sampled_from([2, 4]))
+            kernel = data.draw(st.sampled_from([1, 3]))
+            layers.append(
+                nn.Conv2d(
+                    channels,
+                    after,
+                    kernel,
+                    padding=kernel // 2,
+                    groups=data.draw(st.sampled_from([1, 2])),
+                    bias=data.draw(st.booleans()),
+                )
+            )
+            channels = after
+        if kind == "norm":
+            layers.append(nn.BatchNorm2d(channels))
+        if kind == "activation":
+            some = [nn.ReLU(), nn.ReLU6(), nn.Hardtanh(-2, 2), nn.LeakyReLU(0.5)]
+            layers.append(data.draw(st.sampled_from(some)))
+        if kind == "pool" and size > 2:
+            layers.append(data.draw(st.sampled_from([nn.MaxPool2d, nn.AvgPool2d]))(2))
+            size //= 2
+    layers += [nn.Flatten(), nn.Linear(channels * size * size, 3)]
+    network = make_whole(nn.Sequential(*layers), data.draw(st.integers(0, 99)))
+    x = whole_samples(2, 8, 8, samples=16)
+    graph = lower_model(quantize_float(network, x, 24))
+    (name,) = graph.outputs
+    got = trace(graph, x)[name] * float(graph.tensors[name].scale)
+    np.testing.assert_array_equal(got, run_double(network, x))
+
+
+@pytest.mark.parametrize("bits", [2, 3, 6, 8])
+def test_rounded_network_is_its_brevitas_twin(small_float, bits):
+    x = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+    steps = trace_network(copy.deepcopy(small_float).double().eval(), (4,))
+    formats = choose_formats(steps, torch.from_numpy(x).double(), bits)
+    twin = quantize_network(small_float, formats).eval()
+    graph = lower_model(write_qonnx(steps, formats, (4,)))
+    golden = trace(graph, x)
+    expected = run_double(twin, x)
+    step = float(graph.tensors["fc2"].scale)
+    np.testing.assert_array_equal(golden["fc2"] * step, expected)
+
+
+@pytest.mark.parametrize("case", ["residual", "branches", "one layer twice", "pools"])
+def test_rounded_network_is_the_same_in_the_executor(case):
+    network, shape = CASES[case]
+    network = copy.deepcopy(network)
+    torch.manual_seed(0)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    x = np.random.default_rng(0).normal(size=(40, *shape)).astype(np.float32)
+    model = quantize_float(network.eval(), x, 6)
+    graph = lower_model(model)
+    golden = {name: v[:4] for name, v in trace(graph, x).items()}
+    sets = Sets({"x": {"features": x[:4]}}, {"x": golden})
+    comparison = compare_executor(model, graph, sets, 4)
+    assert comparison.equal
+    names = {name for name in graph.tensors if "." not in name}
+    assert {row.tensor for row in comparison.tensors} == names
