@@ -16,8 +16,8 @@ from random_qonnx.networks import Network, networks
 from hawq.errors import HawqError
 
 SEED = int(os.environ.get("HAWQ_FUZZ_SEED", "0"))
-GRAPHS = int(os.environ.get("HAWQ_FUZZ_GRAPHS", "2400"))
-SHARDS = 12
+NETWORKS = int(os.environ.get("HAWQ_FUZZ_NETWORKS", "2000"))
+SHARDS = 10
 FAILURES = Path("build/fuzz")
 
 REFUSED = re.compile(
@@ -35,21 +35,29 @@ def shard(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
+def seeds(shard: int) -> range:
+    """The seeds of this shard's networks: all of them make up ``NETWORKS``."""
+    count = NETWORKS // SHARDS
+    first = SEED * 2**32 + shard * count
+    return range(first, first + count)
+
+
+@pytest.fixture
 def fuzz(shard: int, request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Run a check on the networks of this shard; the file of a failure is kept."""
+    """Run a check on a quarter as many networks as hypothesis finds and shrinks."""
 
     def run(check: Check, *ranks: int) -> None:
-        path = FAILURES / f"{request.path.stem}-{shard}.onnx"
+        name = f"{request.path.stem}-{shard}"
 
         @seed(SEED * SHARDS + shard)
         @settings(
-            max_examples=GRAPHS // SHARDS // 2,
+            max_examples=NETWORKS // SHARDS // 4,
             database=None,
             suppress_health_check=list(HealthCheck),
         )
         @given(networks(*ranks))
         def property_of_networks(network: Network) -> None:
-            with kept(network.model, path), refusals():
+            with kept_file(network.model, name), refused():
                 check(network)
 
         property_of_networks()
@@ -57,20 +65,31 @@ def fuzz(shard: int, request: pytest.FixtureRequest) -> Callable[..., None]:
     return run
 
 
+@pytest.fixture
+def kept() -> Callable[..., contextlib.AbstractContextManager[None]]:
+    return kept_file
+
+
+@pytest.fixture
+def refusals() -> Callable[[], contextlib.AbstractContextManager[None]]:
+    return refused
+
+
 @contextlib.contextmanager
-def kept(model: onnx.ModelProto, path: Path) -> Iterator[None]:
+def kept_file(model: onnx.ModelProto, name: object) -> Iterator[None]:
     """Save the file of a failure; hypothesis ends with the smallest one."""
     try:
         yield
     except Exception as error:
+        path = FAILURES / f"{name}.onnx"
         path.parent.mkdir(parents=True, exist_ok=True)
         onnx.save(model, path)
-        error.add_note(f"seed {SEED}, network saved as {path}")
+        error.add_note(f"HAWQ_FUZZ_SEED={SEED}; the network is saved as {path}")
         raise
 
 
 @contextlib.contextmanager
-def refusals() -> Iterator[None]:
+def refused() -> Iterator[None]:
     try:
         yield
     except HawqError as error:
