@@ -204,11 +204,8 @@ class Emulator:
 
 
 def _opened(library: Path) -> ctypes.CDLL:
-    """Open a library under a name of its own.
-
-    The system gives a name that it has open already to whoever asks, even if the file was
-    compiled anew since.
-    """
+    """Open a library under a name of its own."""
+    # A name that is open already is not read again, though its file may be another.
     with tempfile.TemporaryDirectory() as folder:
         link = Path(folder) / library.name
         link.symlink_to(library.resolve())

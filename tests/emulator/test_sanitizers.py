@@ -33,7 +33,7 @@ def test_corner_inputs_upset_no_sanitizer(kinds, every_node, tmp_path):
         ],
         check=True,
     )
-    # Some kernels' random addresses are beyond what the thread sanitizer of g++ 12 knows.
+    # The thread sanitizer of g++ 12 does not know the random addresses of new kernels.
     fixed = ["setarch", "-R"] if shutil.which("setarch") else []
     done = subprocess.run(
         [*fixed, str(program)],
