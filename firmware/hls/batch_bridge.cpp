@@ -13,6 +13,9 @@
 // One translation unit: the arbitrary-precision headers take longer to parse than the
 // network.
 #include "firmware/network.cpp"
+#if __has_include("firmware/network_axi.cpp")
+#include "firmware/network_axi.cpp" // VivadoAccelerator's, between bridge and network
+#endif
 #include "network_bridge.cpp" // hls4ml's: network_double and the trace storage
 
 namespace {

@@ -19,7 +19,7 @@ from hawq.fixed import AP_ROUNDING
 from hawq.frontend.safety import label
 from hawq.hls.passes.network import Network
 from hawq.hls.prepare import Prepared, prepare
-from hawq.hls.targets import find_target, reasons_against
+from hawq.hls.targets import Target, find_target, reasons_against
 from hawq.hls.types import layer_types
 from hawq.integer.graph import Graph
 from hawq.integer.nodes import (
@@ -107,7 +107,7 @@ def unsupported(model: onnx.ModelProto, graph: Graph, settings: Settings) -> lis
         layer_types(prepared.model, prepared.graph)
     except HawqError as error:
         return [str(error)]
-    reasons = _against_outputs(prepared)
+    reasons = _against_outputs(prepared, find_target(settings.target))
     if settings.io_type == "io_stream":
         reasons += [
             f"{label(node)}: axes cannot be moved in a stream: set io_parallel"
@@ -117,7 +117,7 @@ def unsupported(model: onnx.ModelProto, graph: Graph, settings: Settings) -> lis
     return reasons
 
 
-def _against_outputs(prepared: Prepared) -> list[str]:
+def _against_outputs(prepared: Prepared, target: Target) -> list[str]:
     """Refuse output ports that are another port, or the input."""
     makers = {node.output[0]: node for node in prepared.model.graph.node}
     seen: dict[str, str] = {}
@@ -136,7 +136,15 @@ def _against_outputs(prepared: Prepared) -> list[str]:
                 f"outputs {seen[source]!r} and {output!r} are the same elements, of "
                 "which hls4ml makes one port: keep one"
             )
+        width = prepared.graph.tensors[output].width
+        if width > target.port_bits:
+            reasons.append(
+                f"output {output!r} has {width} bits, more than the {target.port_bits} "
+                f"that pass the ports of {target.name} as floats: quantize it"
+            )
         seen[source] = output
+    if len(seen) > 1 and target.port_bits < 32:
+        reasons.append(f"{target.name} has one output port, not {len(seen)}: keep one")
     return reasons
 
 

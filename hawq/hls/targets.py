@@ -17,6 +17,7 @@ class Target:
         widens_bits: Whether its types of 1 bit are written with 2.
         cuts_means: Whether averages are rounded down to their input's type.
         spoils_depthwise: Interfaces with which depthwise convolutions are wrong.
+        port_bits: Widest number that passes its ports exactly.
         lacks: What keeps it from C-simulation; empty if g++ alone compiles it.
     """
 
@@ -25,6 +26,7 @@ class Target:
     widens_bits: bool = False
     cuts_means: bool = False
     spoils_depthwise: tuple[str, ...] = ()
+    port_bits: int = 53
     lacks: str = ""
 
 
@@ -33,7 +35,7 @@ TARGETS = {
     for target in (
         Target("Vitis"),
         Target("Vivado"),
-        Target("VivadoAccelerator"),
+        Target("VivadoAccelerator", port_bits=24),
         Target(
             "Quartus",
             strategy="resource",

@@ -15,7 +15,6 @@ from onnx import numpy_helper
 
 from hawq.errors import FormatError, InexactError
 from hawq.fixed import (
-    MAX_WIDTH,
     FixedPoint,
     Overflow,
     Rounding,
@@ -23,6 +22,7 @@ from hawq.fixed import (
     smallest_width,
 )
 from hawq.hls.passes.constants import on_grid, power_of_two_part
+from hawq.hls.passes.network import FLOAT64_BITS
 from hawq.integer.graph import Graph
 from hawq.integer.nodes import SumPool
 from hawq.integer.tensor import Tensor
@@ -80,7 +80,7 @@ def exact_format(tensor: Tensor, factor: int = 1) -> FixedPoint:
 
     Raises:
         InexactError: if the scale is not dyadic.
-        FormatError: if more than 64 bits are needed.
+        FormatError: if more than 53 bits are needed.
     """
     declared = tensor.declared
     if declared is not None and declared.fixed_point is not None and factor == 1:
@@ -94,10 +94,11 @@ def exact_format(tensor: Tensor, factor: int = 1) -> FixedPoint:
     step = power_of_two_part(tensor.scale)
     times = int(tensor.scale / step) * factor
     _, width = smallest_width(tensor.low * times, tensor.high * times)
-    if width >= MAX_WIDTH:
+    if width > FLOAT64_BITS:
         raise FormatError(
-            f"tensor {tensor.name!r} needs {width} bits, expected fewer than "
-            f"{MAX_WIDTH}: use fewer bits upstream, or the emulator"
+            f"tensor {tensor.name!r} needs {width} bits, expected at most "
+            f"{FLOAT64_BITS}, which C-simulation hands over: use fewer bits upstream, "
+            "or the emulator"
         )
     return _narrowest(tensor.low * times, tensor.high * times, step)
 
