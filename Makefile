@@ -6,13 +6,14 @@ PYTHON ?= python3
 TORCH_ARGS ?=
 FLOW ?= jets
 WORKERS ?= 2
+NETWORKS ?= 20000
 
 BIN := .venv/bin
 # One thread a process: results repeat, and parallel tests do not fight over the cores.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help csim report rtl test check bench notebooks wheel doctor clean
+.PHONY: help csim report rtl test check fuzz bench notebooks wheel doctor clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +34,12 @@ check: .venv/.test ## lint and type-check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+fuzz: .venv/.test ## random networks for longer, with a random seed
+	@seed=$${SEED:-$$(date +%s)}; \
+	echo "make fuzz SEED=$$seed NETWORKS=$(NETWORKS)  # failures: build/fuzz/*.onnx"; \
+	HAWQ_FUZZ_SEED=$$seed HAWQ_FUZZ_NETWORKS=$(NETWORKS) \
+	$(BIN)/pytest -n $(WORKERS) -q tests/fuzz
 
 notebooks: .venv/.test ## execute the notebooks on the small flow
 	$(BIN)/pytest -q --nbmake --nbmake-timeout=600 notebooks

@@ -17,7 +17,8 @@ from hawq.errors import HawqError
 
 SEED = int(os.environ.get("HAWQ_FUZZ_SEED", "0"))
 NETWORKS = int(os.environ.get("HAWQ_FUZZ_NETWORKS", "2000"))
-SHARDS = 10
+SHARDS = max(1, NETWORKS // 200)
+"""Each is one C++ library."""
 FAILURES = Path("build/fuzz")
 
 REFUSED = re.compile(
