@@ -106,7 +106,7 @@ def _module_names(model: ModelWrapper, nodes: Sequence[Any]) -> list[str]:
             name = f"{owner}_real"
         else:
             name = f"{owner}_{node.op_type.lower()}"
-        names.append(unique_name(name, taken))
+        names.append(_unique(name, taken))
     return names
 
 
@@ -122,19 +122,7 @@ def _owner(node: Any) -> tuple[str, str]:
     return owner, (found["part"] or "") if found else ""
 
 
-def unique_name(name: str, taken: set[str]) -> str:
-    """Number a name if another has it.
-
-    Args:
-        name: The name wanted.
-        taken: Names that are in use; the result joins them.
-
-    Returns:
-        The name, or the name and the first number from 2 that is free.
-
-    >>> unique_name("relu", {"relu", "relu_2"})
-    'relu_3'
-    """
+def _unique(name: str, taken: set[str]) -> str:
     found, number = name, 2
     while found in taken:
         found, number = f"{name}_{number}", number + 1

@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from hawq.errors import NetworkError
-from hawq.export.naming import FEATURES, unique_name
+from hawq.export.naming import FEATURES
 from hawq.frontend.pytorch.layers import (
     DROPPED,
     RESHAPING,
@@ -26,6 +26,8 @@ from hawq.frontend.pytorch.layers import (
 )
 
 INPUT = "input"
+SUFFIXES = ("", "_real", "_product", "_weight", "_bias", "_pooled", "_shape")
+"""What the names of tensors and constants add to that of their step."""
 _BATCH = 2
 
 Values: TypeAlias = Mapping[fx.Node, Any]
@@ -75,7 +77,7 @@ def trace_network(network: nn.Module, shape: Sequence[int]) -> list[Step]:
             output = _only_output(node)
         elif node.op == "placeholder":
             names[node] = INPUT
-        elif isinstance(values[node], Tensor) and node.op != "get_attr":
+        elif node.op == "call_module" or _computes(node, values):
             module = _module(node, values, modules)
             inputs = tuple(names.get(n, "") for n in _read(node, module, values))
             if isinstance(module, DROPPED):
@@ -84,7 +86,7 @@ def trace_network(network: nn.Module, shape: Sequence[int]) -> list[Step]:
             problem = _problem(node, module, inputs, values)
             if problem is not None:
                 raise NetworkError(f"{_label(node, modules)} {problem}")
-            names[node] = unique_name(_name(node, modules), taken)
+            names[node] = _reserve(_name(node, modules), taken)
             sizes = tuple(values[node].shape[1:])
             steps.append(Step(names[node], module, inputs, sizes))
     return _needed(steps, "" if output is None else names.get(output, ""))
@@ -150,6 +152,19 @@ def _name(node: fx.Node, modules: Mapping[str, nn.Module]) -> str:
     if name[0].isdigit():
         name = f"{type(modules[str(node.target)]).__name__.lower()}_{name}"
     return name
+
+
+def _reserve(name: str, taken: set[str]) -> str:
+    """Number a name until nothing that is named after it has a name in use."""
+    found, number = name, 2
+    while taken & {found + suffix for suffix in SUFFIXES}:
+        found, number = f"{name}_{number}", number + 1
+    taken.update(found + suffix for suffix in SUFFIXES)
+    return found
+
+
+def _computes(node: fx.Node, values: Values) -> bool:
+    return node.op != "get_attr" and isinstance(values[node], Tensor)
 
 
 def _label(node: fx.Node, modules: Mapping[str, nn.Module]) -> str:

@@ -211,6 +211,32 @@ def test_function_is_the_layer(function, layer):
     torch.testing.assert_close(step.module(x), layer(x), rtol=0, atol=0)
 
 
+def test_layer_that_gives_no_tensor_is_refused_by_name():
+    message = r"^layer 'head\.1' \(LSTM\) is not carried: use Linear, "
+    with pytest.raises(NetworkError, match=message):
+        trace(Head(nn.LSTM(4, 3)), 3, 4)
+
+
+def test_names_that_others_are_made_of_are_not_given_twice():
+    class Clash(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.input = nn.Linear(4, 4)
+            self.fc_product = nn.ReLU()
+            self.fc = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.fc(self.fc_product(self.input(x)))
+
+    steps = trace(Clash(), 4)
+    assert [step.name for step in steps] == ["input_2", "fc_product", "fc_2"]
+    assert [step.inputs for step in steps] == [
+        ("input",),
+        ("input_2",),
+        ("fc_product",),
+    ]
+
+
 def test_what_nothing_reads_is_left_out():
     (step,) = trace(Function(lambda _, x: (torch.relu(x), F.relu6(x))[0]), 4)
     assert step.name == "relu"
