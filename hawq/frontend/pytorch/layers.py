@@ -137,6 +137,12 @@ def _limits(module: nn.Hardtanh) -> str | None:
     return None
 
 
+def _softmax(module: nn.Softmax) -> str | None:
+    if module.dim not in {1, -1}:
+        return f"has dim={module.dim}: use dim=-1"
+    return None
+
+
 _CHECKS: dict[type, Callable[[Any], str | None]] = {
     nn.Linear: _anything,
     nn.Conv1d: _convolution,
@@ -151,6 +157,7 @@ _CHECKS: dict[type, Callable[[Any], str | None]] = {
     nn.AvgPool2d: _pool,
     nn.AdaptiveAvgPool1d: _global_pool,
     nn.AdaptiveAvgPool2d: _global_pool,
+    nn.Softmax: _softmax,
     Add: _anything,
     Concat: _anything,
     Rearrange: _anything,

@@ -140,6 +140,12 @@ def _needed(steps: Sequence[Step], output: str) -> list[Step]:
         if step.name in needed:
             needed.update(step.inputs)
             kept.insert(0, step)
+    for step in kept[:-1]:
+        if isinstance(step.module, nn.Softmax):
+            raise NetworkError(
+                f"{step.name!r} is a Softmax inside the network, expected one that "
+                "ends it: integers have no exponential"
+            )
     if not kept:
         raise NetworkError("the network computes nothing: its output is its input")
     return kept
@@ -231,7 +237,7 @@ def _module(
             f"operation {node.name!r} drops elements at random in evaluation too: pass "
             "training=self.training"
         )
-    left = {k: v for k, v in given.items() if k not in {"input", "inplace"}}
+    left = {k: v for k, v in given.items() if k not in _NO_SETTINGS}
     left = fx.node.map_arg(left, values.__getitem__)
     # torch writes "as the kernel" as an empty list in one place, as None in another.
     return make(**{k: None if v == [] else v for k, v in left.items()})
@@ -272,6 +278,8 @@ def _mean(node: fx.Node, values: Values) -> nn.Module:
     return nn.AdaptiveAvgPool1d(1) if after.ndim == 3 else nn.AdaptiveAvgPool2d(1)
 
 
+_NO_SETTINGS = ("input", "inplace", "_stacklevel", "dtype")
+
 Target: TypeAlias = Callable[..., Any] | str
 
 _SUMS: tuple[Target, ...] = (operator.add, operator.iadd, torch.add, "add", "add_")
@@ -305,4 +313,6 @@ _FUNCTIONS: dict[Target, Callable[..., nn.Module]] = {
     functional.adaptive_avg_pool1d: nn.AdaptiveAvgPool1d,
     functional.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
     functional.dropout: nn.Dropout,
+    functional.softmax: nn.Softmax,
+    torch.softmax: nn.Softmax,
 }

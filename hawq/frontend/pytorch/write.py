@@ -252,6 +252,10 @@ def _relu(writer: _Writer, step: Step, output: str, sizes: Sizes) -> None:
     writer.node("Relu", step.inputs, output, sizes)
 
 
+def _softmax(writer: _Writer, step: Step, output: str, sizes: Sizes) -> None:
+    writer.node("Softmax", step.inputs, output, sizes, axis=step.module.dim)
+
+
 def _leaky_relu(writer: _Writer, step: Step, output: str, sizes: Sizes) -> None:
     slope = step.module.negative_slope
     writer.node("LeakyRelu", step.inputs, output, sizes, alpha=slope)
@@ -274,6 +278,7 @@ _WRITERS: dict[type, Callable[[_Writer, Step, str, Sizes], None]] = {
     nn.ReLU6: _clip,
     nn.Hardtanh: _clip,
     nn.LeakyReLU: _leaky_relu,
+    nn.Softmax: _softmax,
     nn.MaxPool1d: _pool,
     nn.MaxPool2d: _pool,
     nn.AvgPool1d: _pool,

@@ -28,6 +28,7 @@ def trace(network, *shape):
 
 
 LAYERS = [
+    (nn.Softmax(2), r"\(Softmax\) has dim=2: use dim=-1$"),
     (nn.GELU(), r"\(GELU\) is not carried: use Linear, .*, Flatten, BatchNorm or Drop"),
     (nn.PReLU(), r"\(PReLU\) is not carried: use Linear, .*"),
     (
@@ -148,6 +149,15 @@ def test_operation_is_refused_by_name(function, message):
         trace(Function(function), 4)
 
 
+def test_softmax_inside_is_refused():
+    message = (
+        r"^'softmax' is a Softmax inside the network, expected one that ends it: "
+        r"integers have no exponential$"
+    )
+    with pytest.raises(NetworkError, match=message):
+        trace(Function(lambda _, x: torch.relu(torch.softmax(x, dim=-1))), 4)
+
+
 def test_two_inputs_are_refused():
     class Two(nn.Module):
         def forward(self, x, y):
@@ -190,6 +200,8 @@ FUNCTIONS = [
     (torch.relu, nn.ReLU()),
     (lambda x: x.relu(), nn.ReLU()),
     (F.relu6, nn.ReLU6()),
+    (lambda x: F.softmax(x, dim=-1), nn.Softmax(-1)),
+    (lambda x: torch.softmax(x, 1), nn.Softmax(1)),
     (lambda x: F.hardtanh(x, -2, 3), nn.Hardtanh(-2, 3)),
     (lambda x: F.leaky_relu(x, 0.25), nn.LeakyReLU(0.25)),
     (lambda x: F.max_pool2d(x, 2), nn.MaxPool2d(2)),

@@ -205,6 +205,18 @@ def test_file_is_clean_and_every_shape_is_known(case):
         assert cleaned.get_tensor_shape(node.output[0])
 
 
+@pytest.mark.parametrize("end", [nn.Softmax(-1), nn.Softmax(1)])
+def test_softmax_at_the_end_is_left_to_the_host(end):
+    network = make_whole(nn.Sequential(nn.Linear(4, 3), end))
+    x = whole_samples(4)
+    model = quantize_float(network, x, BITS)
+    assert model.graph.node[-1].op_type == "Softmax"
+    graph = lower_model(model)
+    (name,) = graph.outputs
+    logits = trace(graph, x)[name] * float(graph.tensors[name].scale)
+    np.testing.assert_array_equal(logits, run_double(network[:1], x))
+
+
 def test_tensors_are_named_as_a_trained_network_s(small_float):
     x = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
     model = quantize_float(small_float, x, 6)
