@@ -7,6 +7,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import hls4ml
 import numpy as np
 import pytest
 
@@ -238,3 +239,98 @@ def test_misuse_gives_an_error_text(case, misuse, small_library):
         check=True,
     )
     assert done.stdout == f"jets, version 1.0: {list(MISUSES.values())[case]}"
+
+
+@pytest.fixture(scope="module")
+def ap_types():
+    folder = Path(hls4ml.__file__).parent / "templates" / "vivado" / "ap_types"
+    if not (folder / "ap_fixed.h").is_file():
+        pytest.skip(f"ap_fixed.h is missing at {folder}")
+    return folder
+
+
+BORDERS = """
+#include "hls4ml/loader.h"
+#include "net_cms.h"
+#include <cstdio>
+using namespace net_v1;
+int main(int, char **a) try {
+    const auto model = hawq_emulator::load(a[1]);
+    const float image[24] = {0.5f, -1.25f, 3.0f, 0.125f}, vector[5] = {1, 2, 3, 4, 5};
+    Inputs<float> in = {{image, vector}};
+    double first[12], wide[5], most[60];
+    int64_t integers[12];
+    Outputs<double> out = {{first, wide, most}};
+    model->prepare_input(in);
+    model->predict();
+    model->read_result(out);
+    for (double y : first) std::printf("%.17g ", y);
+    for (double y : wide) std::printf("%.17g ", y);
+    for (double y : most) std::printf("%.17g ", y);
+    (void)integers;
+} catch (const std::exception &e) { std::puts(e.what()); return 1; }
+"""
+
+
+def test_several_inputs_and_outputs_come_as_structures(every_node, tmp_path):
+    write_emulator(every_node, tmp_path, name="net", version="1")
+    compile_emulator(tmp_path, arch="-O0")
+    sizes = [every_node.tensors[name].lows.size for name in every_node.outputs]
+    code = BORDERS
+    for name, size in zip(("first", "wide", "most"), sizes, strict=True):
+        code = re.sub(rf"\b{name}\[\d+\]", f"{name}[{size}]", code)
+    (tmp_path / "borders.cpp").write_text(code)
+    program = compiled(tmp_path / "borders.cpp", tmp_path / "borders", f"-I{tmp_path}")
+    done = subprocess.run(
+        [program, tmp_path / "net"], capture_output=True, text=True, check=True
+    )
+    image = np.zeros((1, 2, 4, 3))
+    image.ravel()[:4] = INPUT
+    x = {"image": image, "vector": np.arange(1.0, 6)[None]}
+    expected = [
+        float(n) * float(every_node.tensors[name].scale)
+        for name, integers in run(every_node, x).items()
+        for n in integers.ravel().tolist()
+    ]
+    assert [float(text) for text in done.stdout.split()] == expected
+
+
+AP_BORDERS = """
+#include "hls4ml/loader.h"
+#include "jets_cms.h"
+#include <cstdio>
+int main(int, char **a) try {
+    const auto model = hawq_emulator::load(a[1]);
+    jets_v1_0::input_0_t x[4] = {0.5, -1.25, 3.0, 0.125};
+    jets_v1_0::output_0_t y[3];
+    float real[3];
+    model->prepare_input(static_cast<const jets_v1_0::input_0_t *>(x));
+    model->predict();
+    model->read_result(static_cast<jets_v1_0::output_0_t *>(y));
+    model->read_result(static_cast<float *>(real));
+    for (int i = 0; i < 3; i++) std::printf("%.17g ", y[i].to_double());
+    for (int i = 0; i < 3; i++) std::printf("%.17g ", double(real[i]));
+} catch (const std::exception &e) { std::puts(e.what()); return 1; }
+"""
+
+
+def test_fixed_point_types_of_the_vendor_pass_the_border(
+    small_graph, ap_types, tmp_path
+):
+    write_emulator(small_graph, tmp_path, name="jets", version="1.0")
+    compile_emulator(tmp_path, arch="-O0", ap_types=ap_types)
+    (tmp_path / "borders.cpp").write_text(AP_BORDERS)
+    program = tmp_path / "borders"
+    flags = [f"-I{tmp_path}", f"-I{HEADERS}", "-isystem", str(ap_types)]
+    subprocess.run(
+        [
+            *("g++", "-std=c++17", "-DEMULATOR_AP_TYPES", *flags),
+            *(str(tmp_path / "borders.cpp"), "-o", str(program), "-ldl"),
+        ],
+        check=True,
+    )
+    done = subprocess.run(
+        [program, tmp_path / "jets"], capture_output=True, text=True, check=True
+    )
+    real = run(small_graph, INPUT)["y"][0] * float(small_graph.tensors["y"].scale)
+    assert [float(text) for text in done.stdout.split()] == [*real, *real]
