@@ -120,7 +120,7 @@ def _read_h5(file: h5py.File) -> Archive:
             n.decode() if isinstance(n, bytes) else str(n)
             for n in layer.attrs.get("weight_names", ())
         ]
-        weights[str(name)] = tuple(budget.read(_open(layer, n), n) for n in names)
+        weights[str(name)] = budget.read_all({n: _open(layer, n) for n in names})
     return Archive(_parse(text), weights)
 
 
@@ -150,10 +150,10 @@ def _numbered_weights(
                 f"the weights of layer {name!r} are marked {written!r}: the file is "
                 "damaged, save it again"
             )
-        weights[name] = tuple(
-            budget.read(_open(variables, str(i)), f"{name}/{i}")
-            for i in range(len(variables))
-        )
+        weights[name] = budget.read_all(_members(variables, name))
+        if "batchnorm" in found:  # which QKeras folds into a convolution
+            inner = _open(found, "batchnorm/vars")
+            weights[name] += budget.read_all(_members(inner, f"{name}/batchnorm"))
     return weights
 
 
@@ -174,11 +174,23 @@ def _open(parent: h5py.Group, path: str) -> Any:
     return parent
 
 
+def _members(variables: h5py.Group, name: str) -> dict[str, Any]:
+    return {f"{name}/{i}": _open(variables, str(i)) for i in range(len(variables))}
+
+
 class _Budget:
     """Read arrays until ``MAX_WEIGHTS`` numbers."""
 
     def __init__(self) -> None:
         self.left = MAX_WEIGHTS
+
+    def read_all(self, data: Mapping[str, Any]) -> tuple[Array, ...]:
+        """Read all but counters of training steps, which are whole numbers."""
+        return tuple(
+            self.read(d, name)
+            for name, d in data.items()
+            if not (isinstance(d, h5py.Dataset) and d.dtype.kind == "i" and not d.shape)
+        )
 
     def read(self, data: Any, name: str) -> Array:
         if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:

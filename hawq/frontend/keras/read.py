@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from hawq.errors import NetworkError
-from hawq.frontend.keras import activations, linear, moves, windows
+from hawq.frontend.keras import activations, folded, linear, moves, windows
 from hawq.frontend.keras.archive import Archive, read_archive
 from hawq.frontend.keras.layer import Layer
 from hawq.frontend.keras.topology import Call, Key, read_layers, read_topology
@@ -58,8 +58,10 @@ LAYERS: dict[str, Write] = {
     "QBatchNormalization": linear.write_batch_norm,
     "QConv1D": linear.write_conv,
     "QConv2D": linear.write_conv,
+    "QConv2DBatchnorm": folded.write_folded,
     "QDense": linear.write_dense,
     "QDepthwiseConv2D": linear.write_depthwise,
+    "QDepthwiseConv2DBatchnorm": folded.write_folded,
     "QGlobalAveragePooling2D": windows.write_global_pool,
     "QSeparableConv1D": linear.write_separable,
     "QSeparableConv2D": linear.write_separable,
@@ -71,9 +73,7 @@ REMEDIES = {
     "TFOpLambda": "use layers (Add, Multiply, ...) in place of operators on tensors",
     "SlicingOpLambda": "use layers in place of slices of tensors",
     "QAdaptiveActivation": "its range moves with the data: use QActivation",
-    "QConv2DBatchnorm": "use QConv2D and QBatchNormalization",
     "QDenseBatchnorm": "use QDense and QBatchNormalization",
-    "QDepthwiseConv2DBatchnorm": "use QDepthwiseConv2D and QBatchNormalization",
     "Functional": "a model inside a model: call its layers one by one",
     "Model": "a model inside a model: call its layers one by one",
     "Sequential": "a model inside a model: add its layers one by one",

@@ -129,6 +129,8 @@ def fill(model, rng: np.random.Generator, steps: int) -> None:
             np.rint(rng.normal(0, 0.7, w.shape) * steps) / steps
             for w in layer.get_weights()
         ]
+        if "Batchnorm" in type(layer).__name__:
+            values[-1], values[-3] = np.abs(values[-1]) + 1 / 3, np.int64(-1)
         if "BatchNormalization" in type(layer).__name__:
             # QKeras takes variances to powers of four; of those plus 3, only 4 is one.
             most = 1 if layer.epsilon == 3 else 2
@@ -289,6 +291,36 @@ def qkeras_conv(rng) -> None:
     save("qkeras_conv", model, t, [".h5", ".keras"], keras2, rng)
 
 
+def qkeras_folded(rng) -> None:
+    """Convolutions that fold a batch norm into their weights."""
+    t, bits = Recorder(), "quantized_bits(6,2,alpha=1)"
+    image = keras2.layers.Input((6, 5, 3), name="image")
+    x = t(
+        qkeras.QConv2DBatchnorm(
+            4,
+            3,
+            kernel_quantizer="quantized_bits(5,1,alpha=1)",
+            bias_quantizer=bits,
+            activation="quantized_relu(6,3)",
+            use_bias=False,
+            name="folded",
+        ),
+        image,
+    )
+    t(
+        qkeras.QDepthwiseConv2DBatchnorm(
+            2,
+            depth_multiplier=2,
+            depthwise_quantizer=quantized_bits(4, 0),
+            bias_quantizer=bits,
+            name="depthwise",
+        ),
+        x,
+    )
+    model = keras2.Model(image, t["depthwise"], name="qkeras_folded")
+    save("qkeras_folded", model, t, [".h5", ".keras"], keras2, rng)
+
+
 def keras2_layers(rng) -> None:
     """Layers without quantizers as Keras 2 writes them, some called twice."""
     layers, t = keras2.layers, Recorder()
@@ -390,6 +422,7 @@ def main() -> None:
     for build in (
         qkeras_dense,
         qkeras_conv,
+        qkeras_folded,
         keras2_layers,
         keras3_series,
         keras3_images,

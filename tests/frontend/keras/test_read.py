@@ -119,7 +119,7 @@ CARRIED = ", ".join(sorted(LAYERS))
             "TFOpLambda",
             "use layers (Add, Multiply, ...) in place of operators on tensors",
         ),
-        ("QConv2DBatchnorm", "use QConv2D and QBatchNormalization"),
+        ("QDenseBatchnorm", "use QDense and QBatchNormalization"),
         ("Sequential", "a model inside a model: add its layers one by one"),
         ("LSTM", "replace it by layers of this list"),
     ],
