@@ -56,6 +56,7 @@ def run_matrix(
     targets: Iterable[str] = tuple(TARGETS),
     networks: Sequence[str] = tuple(NETWORKS),
     *,
+    io_types: Sequence[Literal["io_parallel", "io_stream"]] = IO_TYPES,
     samples: int = 100,
     optimisation: str = "-O1",
     progress: Callable[[str], None] = lambda _: None,
@@ -66,6 +67,7 @@ def run_matrix(
         folder: Where the projects go.
         targets: Back ends.
         networks: Of ``NETWORKS``.
+        io_types: Interfaces.
         samples: Inputs a network.
         optimisation: Option of g++.
         progress: Told what is next.
@@ -76,7 +78,7 @@ def run_matrix(
     cells = []
     for target in targets:
         for network in networks:
-            for io_type in IO_TYPES:
+            for io_type in io_types:
                 progress(f"{target} {io_type} {network}")
                 place = folder / f"{target}-{io_type}-{network}"
                 settings = Settings(

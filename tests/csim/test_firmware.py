@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from hawq.csim.firmware import compile_project
+from hawq.csim.firmware import compile_project, from_firmware, to_firmware
 from hawq.errors import ToolError
+from hawq.records import StoredLayout
 
 
 def test_missing_compiler_is_explained(
@@ -32,3 +34,23 @@ def test_first_compiler_error_is_shown_and_nothing_is_left(tmp_path: Path) -> No
     ):
         compile_project(tmp_path, library)
     assert list(library.parent.iterdir()) == []
+
+
+def test_oneapi_names_the_compiler_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "src" / "firmware").mkdir(parents=True)
+    message = (
+        r"^a project for oneAPI is SYCL code, which needs Intel's compiler icpx: "
+        r"install the oneAPI toolkit, or simulate the target Quartus$"
+    )
+    with pytest.raises(ToolError, match=message):
+        compile_project(tmp_path, tmp_path / "firmware.so")
+
+
+def test_layouts_move_elements_there_and_back() -> None:
+    layout = StoredLayout(shape=(2, 3), order=(1, 0))
+    file = np.array([[0.0, 1, 2, 3, 4, 5]])
+    firmware = to_firmware(file, layout)
+    np.testing.assert_array_equal(firmware, [[0, 3, 1, 4, 2, 5]])
+    np.testing.assert_array_equal(from_firmware(firmware, layout), file)
+    assert to_firmware(file, None) is file
+    assert from_firmware(file, None) is file

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_qonnx import arithmetic, builder, moves, networks
 from random_qonnx.builder import Choices
@@ -45,8 +45,9 @@ def tame(monkeypatch):
 def test_what_is_carried_means_the_same_prepared(tame, same_values):
     carried = 0
 
-    @settings(max_examples=120, derandomize=True, database=None)
+    @settings(max_examples=80, derandomize=True, database=None)
     @given(st.integers(0, 2**32))
+    @example(2425)  # a kernel of 1 that steps beyond the image
     def check(seed):
         nonlocal carried
         model = networks.random_network(Choices.of(seed), 1, 2, 3).model
@@ -55,4 +56,4 @@ def test_what_is_carried_means_the_same_prepared(tame, same_values):
             carried += 1
 
     check()
-    assert carried > 20
+    assert carried > 12

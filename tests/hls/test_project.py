@@ -1,19 +1,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from hls4ml.model.types import FixedPrecisionType, WeightVariable
 
 from hawq.csim.corners import corner_inputs
 from hawq.csim.firmware import compile_project
 from hawq.csim.ladder import climb
 from hawq.csim.rungs import firmware_rung, golden_rung
-from hawq.errors import InexactError, InputError
+from hawq.errors import InexactError, InputError, NetworkError
 from hawq.hls import project as module
-from hawq.hls.project import build_project
+from hawq.hls.project import build_project, check_weights
 from hawq.hls.stage import Settings
 from hawq.hls.types import accumulator_format
 from hawq.integer.lower import lower_qonnx
+from hawq.records import StoredLayout
 from hawq.stage import silent
 
 
@@ -44,9 +50,8 @@ def test_types_come_from_the_graph(small_qonnx: Path, tmp_path: Path) -> None:
     [
         Settings(io_type="io_stream"),
         Settings(strategy="resource", reuse_factor=2),
-        Settings(target="Vivado"),
     ],
-    ids=["io_stream", "resource", "Vivado"],
+    ids=["io_stream", "resource"],
 )
 def test_every_interface_gives_the_same_integers(
     small_qonnx: Path, tmp_path: Path, settings: Settings
@@ -87,3 +92,55 @@ def test_type_that_hls4ml_changes_is_an_error(
     )
     with pytest.raises(InexactError, match=message):
         build_project(small_qonnx, tmp_path / "project", Settings())
+
+
+def test_complaint_36_constants_are_printed_with_every_decimal(
+    net: type[Any], tmp_path: Path
+) -> None:
+    file = net(2)
+    weights = file.weights(np.array([[2.0**-20], [1 + 2.0**-20]]), 2.0**-20, 23)
+    onnx.save(
+        file.model(file.node("MatMul", file.start(), weights)), tmp_path / "n.onnx"
+    )
+    build_project(tmp_path / "n.onnx", tmp_path / "project", Settings())
+    (printed,) = (tmp_path / "project" / "firmware" / "weights").glob("w*.txt")
+    numbers = [float(text) for text in printed.read_text().split(",")]
+    assert numbers == [2.0**-20, 1 + 2.0**-20]
+
+
+def test_complaint_36_lost_decimals_are_an_error() -> None:
+    variable = WeightVariable(
+        "w", "w_t", FixedPrecisionType(23, 3), np.array([2.0**-20])
+    )
+    variable.precision_fmt = "{:.6f}"
+    layer = SimpleNamespace(name="fc", weights={"weight": variable})
+    message = (
+        r"^layer 'fc': weight np\.float64\(9\.5367431640625e-07\) is no number of type "
+        r"fixed<23,3,TRN,WRAP,0>, or is printed as np\.float64\(1e-06\)$"
+    )
+    with pytest.raises(InexactError, match=message):
+        check_weights(SimpleNamespace(get_layers=lambda: [layer]))
+
+
+def test_network_that_hls4ml_misreads_is_refused_before_anything_is_written(
+    net: type[Any], tmp_path: Path
+) -> None:
+    file = net(2, 8)
+    x = file.node("Conv", file.start(), file.drawn(2, 2, 3), dilations=[2])
+    onnx.save(file.model(x), tmp_path / "n.onnx")
+    with pytest.raises(NetworkError, match=r"^node 'the_conv2' \(Conv\): hls4ml 1\.3"):
+        build_project(tmp_path / "n.onnx", tmp_path / "project", Settings())
+    assert not (tmp_path / "project").exists()
+
+
+def test_convolutions_say_how_their_tensors_are_stored(
+    net: type[Any], tmp_path: Path
+) -> None:
+    file = net(2, 3, 4)
+    x = file.node("Conv", file.start(), file.drawn(2, 2, 1, 1))
+    onnx.save(file.model(x), tmp_path / "n.onnx")
+    project = build_project(tmp_path / "n.onnx", tmp_path / "project", Settings())
+    layout = StoredLayout(shape=(2, 3, 4), order=(1, 2, 0))
+    assert project.layouts == {"x": layout, "quant0": layout, x: layout}
+    assert project.outputs == (x,)
+    assert (project.input, project.trace["quant0"]) == ("x", "x")

@@ -51,7 +51,7 @@ def _whole_steps(window: Window, shape: tuple[int, ...]) -> Window:
     # a window that stands in one place steps by its own size.
     spatial = shape[:-1] if window.channels_last else shape[1:]
     steps = tuple(
-        k if n == 1 else s
+        k if n == 1 and s < k else s
         for k, s, n in zip(window.kernel, window.strides, spatial, strict=True)
     )
     return replace(window, strides=steps)
