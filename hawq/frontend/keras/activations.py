@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hawq.frontend.keras.data_quantizers import write_quantizer
 from hawq.frontend.keras.layer import Layer
 from hawq.frontend.keras.quantizers import (
     PARAMETERS,
-    clip,
     make_quantizer,
     split,
-    write_quantizer,
 )
 from hawq.frontend.keras.writer import Writer
 
@@ -74,10 +73,10 @@ def write_relu(out: Writer, layer: Layer, xs: Sequence[str]) -> str:
         high = layer.number("max_value", default=0.0)
     if slope:
         x = out.add("LeakyRelu", xs, out.shapes[xs[0]], alpha=slope)
-        return x if high is None else clip(out, x, None, high)
+        return x if high is None else out.clip(x, None, high)
     if high is None:
         return _simple("Relu")(out, xs[0])
-    return clip(out, xs[0], 0.0, high)
+    return out.clip(xs[0], 0.0, high)
 
 
 def write_leaky_relu(out: Writer, layer: Layer, xs: Sequence[str]) -> str:
@@ -108,7 +107,7 @@ def _simple(operator: str) -> Callable[[Writer, str], str]:
 _FUNCTIONS: dict[str, Callable[[Writer, str], str]] = {
     "linear": lambda out, x: x,
     "relu": _simple("Relu"),
-    "relu6": lambda out, x: clip(out, x, 0.0, 6.0),
+    "relu6": lambda out, x: out.clip(x, 0.0, 6.0),
     "leaky_relu": lambda out, x: out.add("LeakyRelu", [x], out.shapes[x], alpha=0.2),
     "sigmoid": _simple("Sigmoid"),
     "tanh": _simple("Tanh"),

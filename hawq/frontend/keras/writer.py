@@ -140,6 +140,25 @@ class Writer:
             rounding_mode=rounding,
         )
 
+    def clip(self, x: str, low: float | None, high: float | None) -> str:
+        """Add a ``Clip``.
+
+        Args:
+            x: Tensor.
+            low: Least value, or None.
+            high: Largest value, or None.
+
+        Returns:
+            Name of its result.
+        """
+        most = float(np.finfo(np.float32).max)
+        inputs = [
+            x,
+            self.constant("clip/low", -most if low is None else low),
+            self.constant("clip/high", most if high is None else high),
+        ]
+        return self.add("Clip", inputs, self.shapes[x])
+
     def rename(self, old: str, new: str) -> None:
         """Rename the result of the node that was added last.
 

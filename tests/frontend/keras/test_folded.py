@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -43,13 +42,15 @@ def test_weights_are_quantized_behind_the_fold(layer_of, compute):
             "its variance plus epsilon is not above 0: train again",
         ),
         (
-            {"variance": (63.0, 256 / 9 - 1),
-             "kernel_quantizer": "quantized_bits(3,0,alpha=1)"},
-            "kernel_quantizer quantized_bits: a folded weight lies on the border of two "
-            "steps, so that machines differ: use QConv2D and QBatchNormalization",
+            {
+                "variance": (63.0, 256 / 9 - 1),
+                "kernel_quantizer": "quantized_bits(3,0,alpha=1)",
+            },
+            "kernel_quantizer quantized_bits: a folded weight lies on the border of "
+            "two steps, so that machines differ: use QConv2D and QBatchNormalization",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_carried_is_refused(layer_of, compute, changes, why):
     message = re.escape(f"layer 'l' (QConv2DBatchnorm): {why}")
 
