@@ -7,6 +7,7 @@ after.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +34,7 @@ from hawq.frontend.pytorch.trace import INPUT, Step
 
 _OPSET = 13
 _IR_VERSION = 8
-_BIAS_BITS = 48
+_BIAS_BITS = 32
 
 
 @dataclass
@@ -95,8 +96,11 @@ class _Writer:
 
     def bias(self, step: Step, values: Tensor) -> str:
         """Write a bias on the grid of the sums, no wider than its integers need."""
+        # Where 32 bits would not hold it: on a coarser grid, whose steps are multiples.
         weights = self.formats[f"{step.name}.weight"]
+        _, size = math.frexp(float(values.detach().abs().max()))
         exponent = self.grids[step.inputs[0]] - weights.fraction
+        exponent = max(exponent, size + 2 - _BIAS_BITS)
         wide = FixedPoint(True, _BIAS_BITS, _BIAS_BITS + exponent)
         stored = wide.dequantize(wide.quantize(values.detach().double().numpy()))
         integers = wide.quantize(stored.astype(np.float32).astype(np.float64))

@@ -346,3 +346,15 @@ def test_rounded_network_is_the_same_in_the_executor(case):
     assert comparison.equal
     names = {name for name in graph.tensors if "." not in name}
     assert {row.tensor for row in comparison.tensors} == names
+
+
+def test_bias_that_is_large_on_the_grid_of_the_sums_is_not_cut():
+    network = nn.Sequential(nn.Linear(1, 1))
+    with torch.no_grad():
+        network[0].weight.fill_(2.0**-30)
+        network[0].bias.fill_(3.0)
+    x = np.linspace(-1, 1, 9, dtype=np.float32)[:, None]
+    graph = lower_model(quantize_float(network, x, 8))
+    (name,) = graph.outputs
+    got = trace(graph, x)[name] * float(graph.tensors[name].scale)
+    np.testing.assert_allclose(got, 3.0, rtol=2**-28)  # 3 is exact; x moves the rest
