@@ -68,3 +68,17 @@ def test_the_examples_of_a_page_give_what_it_says(
             run_python(text, page, names)
         else:
             run_console(text)
+
+
+def test_every_complaint_names_a_test() -> None:
+    page = (ROOT / "docs" / "complaints.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    rows = [line for line in page.splitlines() if re.match(r"\| \S+( PR|#)", line)]
+    assert len(named) == len(rows)
+    missing = [
+        f"{file}::{function}"
+        for file, function in named
+        if not (ROOT / file).is_file()
+        or f"def {function}(" not in (ROOT / file).read_text(encoding="utf-8")
+    ]
+    assert missing == []

@@ -105,7 +105,7 @@ def quantizers(model):
 def test_networks_that_onnxruntime_quantized(
     form, per_channel, activations, rounded, float_file, tmp_path, original, rewritten
 ):
-    """PEERS 1: every integer of every tensor, and every value if scales are powers."""
+    """hls4ml#1197: every integer of every tensor, and every value if scales are powers."""
     path, shape = float_file
     quantize_static(
         path,
@@ -168,7 +168,7 @@ def brevitas_network(bits, *, is_exact):
     ("bits", "is_exact"), [(2, False), (4, False), (4, True), (8, True)]
 )
 def test_networks_of_brevitas(bits, is_exact, tmp_path, original, rewritten):
-    """PEERS 1 and 55: Clip between the two, weights behind a Clip, 32-bit bias."""
+    """hls4ml#1197, brevitas#515: Clip between the two, weights behind a Clip, 32-bit bias."""
     shape = (1, 2, 8, 8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Brevitas and of PyTorch
@@ -219,7 +219,7 @@ class Eager(torch.nn.Module):
 
 
 def test_networks_that_pytorch_quantized(tmp_path, monkeypatch, original, rewritten):
-    """PEERS 1: casts between the two, scales and zero points computed by nodes."""
+    """hls4ml#1197: casts between the two, scales and zero points computed by nodes."""
     shape = (1, 2, 8, 8)
     torch.manual_seed(0)
     with warnings.catch_warnings():
@@ -248,7 +248,7 @@ def test_networks_that_pytorch_quantized(tmp_path, monkeypatch, original, rewrit
 
 
 def test_qonnx_turns_the_result_to_channels_last(onnx_file, rewritten):
-    """PEERS 8 and 21: biases of one axis, and no assumption on layout or opset."""
+    """qonnx#32, finn#993: biases of one axis, and no assumption on layout or opset."""
     file = onnx_file(1, 2, 6, 6)
     w = file.weights(np.arange(-27, 27).reshape(3, 2, 3, 3), [0.5, 1, 2], axis=0)
     b = file.weights([100, -200, 300], [0.25, 0.5, 1], "i4", axis=0)

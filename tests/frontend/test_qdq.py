@@ -40,7 +40,7 @@ def kinds(model):
 
 
 def test_quantize_and_dequantize_become_one_quant_with_the_last_name(onnx_file):
-    """PEERS 1: hls4ml knows no QuantizeLinear."""
+    """hls4ml#1197: hls4ml knows no QuantizeLinear."""
     file = onnx_file(1, 4)
     y = file.pair("x", 0.25)
     model = qdq_to_qonnx(file.model(y))
@@ -62,7 +62,7 @@ def test_quantize_and_dequantize_become_one_quant_with_the_last_name(onnx_file):
 def test_every_opset_and_type_rounds_as_onnxruntime_does(
     opset, dtype, point, onnx_file, original, rewritten
 ):
-    """PEERS 12 and 21: half to even, whatever the zero point; no opset assumed."""
+    """qonnx PR110, finn#993: half to even, whatever the zero point; no opset assumed."""
     file = onnx_file(1, 2400)
     y = file.pair("x", 1.0, point, dtype)
     model = file.model(y, opset=opset)
@@ -80,7 +80,7 @@ def test_wide_types_of_onnxruntimes_own_domain(opset, onnx_file, original, rewri
 
 
 def test_ties_with_an_odd_zero_point(onnx_file, rewritten):
-    """PEERS 12: round(x/s) + 1, not round(x/s + 1), which would give 1, 1, 3, -1."""
+    """qonnx PR110: round(x/s) + 1, not round(x/s + 1), which would give 1, 1, 3, -1."""
     file = onnx_file(1, 4)
     y = file.pair("x", 1.0, 1)
     model = qdq_to_qonnx(file.model(y))
@@ -122,7 +122,7 @@ def clips(draw):
 @settings(max_examples=40)
 @given(case=clips())
 def test_a_clip_between_sets_the_bits(case, onnx_file, original, rewritten):
-    """PEERS 1: Brevitas writes fewer than 8 bits as a Clip of 8."""
+    """hls4ml#1197: Brevitas writes fewer than 8 bits as a Clip of 8."""
     dtype, bits, _, point, (low, high), scale = case
     file = onnx_file(1, 2400)
     parameters = file.parameters(scale, point, dtype)
@@ -157,7 +157,7 @@ def clipped(file, low, high, dtype="i1"):
     ],
 )
 def test_bounds_give_bits_sign_and_narrowness(low, high, span, onnx_file):
-    """PEERS 13: one signed bit means -1 and +1 in QONNX, so it is never written."""
+    """qonnx PR141: one signed bit means -1 and +1 in QONNX, so it is never written."""
     file = onnx_file(1, 4)
     y = clipped(file, low, high)
     assert quants(qdq_to_qonnx(file.model(y)))[y][:3] == span
@@ -165,7 +165,7 @@ def test_bounds_give_bits_sign_and_narrowness(low, high, span, onnx_file):
 
 @pytest.mark.parametrize(("low", "high"), [(-1, 0), (-5, 7), (0, 9), (3, 3)])
 def test_bounds_of_no_bit_width_are_refused(low, high, onnx_file):
-    """PEERS 13."""
+    """qonnx PR141."""
     file = onnx_file(1, 4)
     model = file.model(clipped(file, low, high))
     message = (
@@ -282,7 +282,7 @@ def test_integers_cast_to_integers(to, onnx_file, original, rewritten):
 
 
 def test_a_transpose_before_a_concat(onnx_file, original, rewritten):
-    """PEERS 20: shapes are found behind both."""
+    """finn#892: shapes are found behind both."""
     file = onnx_file(1, 2, 3)
     a = file.node("Transpose", file.pair("x", 0.5), perm=[0, 2, 1])
     b = file.node("Transpose", file.pair("x", 0.5, 1), perm=[0, 2, 1])
@@ -295,7 +295,7 @@ def test_a_transpose_before_a_concat(onnx_file, original, rewritten):
 
 
 def test_a_convolution_with_a_bias_of_one_axis(onnx_file, original, rewritten):
-    """PEERS 8."""
+    """qonnx#32."""
     file = onnx_file(1, 2, 5, 5)
     w = file.weights(np.arange(-27, 27).reshape(3, 2, 3, 3), [0.5, 1, 2], axis=0)
     b = file.weights([100, -200, 300], [0.25, 0.5, 1], "i4", axis=0)
@@ -306,7 +306,7 @@ def test_a_convolution_with_a_bias_of_one_axis(onnx_file, original, rewritten):
 
 
 def test_unnamed_nodes_get_names(onnx_file):
-    """PEERS 7."""
+    """hls4ml#686."""
     file = onnx_file(1, 4)
     y = file.node("Relu", file.pair("x", 0.5, 3, name=""), name="")
     made = qdq_to_qonnx(file.model(y))

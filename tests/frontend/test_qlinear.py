@@ -96,7 +96,7 @@ def test_a_general_product_may_give_its_sums(onnx_file, original, rewritten):
 @pytest.mark.parametrize("operator", ["QLinearAdd", "QLinearMul"])
 @pytest.mark.parametrize("is_constant", [False, True])
 def test_elementwise(operator, is_constant, onnx_file, original, rewritten):
-    """PEERS 12: these add the zero point before they round."""
+    """qonnx PR110: these add the zero point before they round."""
     file = onnx_file(1, 3, 40)
     x = image(file)
     other = x[0]
@@ -134,7 +134,7 @@ def test_concatenations_bring_their_parts_to_one_scale(onnx_file, original, rewr
     ],
 )
 def test_one_operand(operator, attributes, shape, onnx_file, original, rewritten):
-    """PEERS 12: ties with an odd zero point go where onnxruntime puts them."""
+    """qonnx PR110: ties with an odd zero point go where onnxruntime puts them."""
     file = onnx_file(4, 8, 8, 8)
     result = file.parameters(0.5, 5, "u1")
     y = file.node(operator, *image(file), *result, **attributes, **MICROSOFT)
@@ -230,7 +230,7 @@ def test_adds_of_real_data_stay(onnx_file):
 
 
 def test_the_bias_has_the_exact_scale_of_the_accumulator(onnx_file):
-    """PEERS 55: also where no float32 holds the product of the scales."""
+    """brevitas#515: also where no float32 holds the product of the scales."""
     file = onnx_file(1, 2)
     x_scale, w_scales = np.float32(0.0371), np.float32([0.0613, 0.77])
     x = file.parameters(x_scale, 3, "u1")

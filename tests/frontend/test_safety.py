@@ -306,7 +306,7 @@ def test_constants_and_inputs_that_stand_twice(chain):
 
 
 def test_constants_may_be_listed_as_inputs(chain):
-    """PEERS 21: as files of IR version 3 do."""
+    """finn#993: as files of IR version 3 do."""
     gains = helper.make_tensor_value_info("gains", TensorProto.FLOAT, [4])
     chain.graph.input.append(gains)
     assert sound_model(chain) == chain
@@ -341,7 +341,7 @@ def test_names_that_are_not_text(chain):
 
 
 def test_every_node_gets_a_name_of_its_own(chain):
-    """PEERS 7."""
+    """hls4ml#686."""
     names = ["", "Relu_0", ""]
     for node, name in zip(chain.graph.node, names, strict=True):
         node.name, node.op_type = name, "Relu"

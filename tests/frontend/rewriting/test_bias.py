@@ -32,7 +32,7 @@ def layer(file, operator, bias_scale, through=(), **attributes):
 @pytest.mark.parametrize("operator", ["Gemm", "Add"])
 @pytest.mark.parametrize("through", [(), ("Flatten",), ("Relu", "Identity")])
 def test_a_rounded_product_of_scales_is_the_product(operator, through, onnx_file):
-    """PEERS 55: the bias is a whole number of the accumulator's steps."""
+    """brevitas#515: the bias is a whole number of the accumulator's steps."""
     file = onnx_file(1, 2)
     b, y = layer(file, operator, ROUNDED, through)
     assert scales(qdq_to_qonnx(file.model(y)), b) == EXACT

@@ -87,7 +87,7 @@ def test_unsigned_weights_around_a_zero_point_become_signed(onnx_file):
 
 @pytest.mark.parametrize("scale", [2.0**-30, 0.0613, 1e-9])
 def test_biases_of_32_bits_give_their_integers_back(scale, onnx_file):
-    """PEERS 55: float32 does not hold every integer of more than 24 bits."""
+    """brevitas#515: float32 does not hold every integer of more than 24 bits."""
     integers = [2**31 - 1, -(2**31), 2**24 + 1, -(2**23) - 1, 12345, 0]
     file = onnx_file(1, 6)
     b = file.weights(integers, scale, "i4")
