@@ -105,7 +105,7 @@ def quantizers(model):
 def test_networks_that_onnxruntime_quantized(
     form, per_channel, activations, rounded, float_file, tmp_path, original, rewritten
 ):
-    """hls4ml#1197: every integer of every tensor, and every value if scales are powers."""
+    """hls4ml#1197: every integer, and every value if scales are powers."""
     path, shape = float_file
     quantize_static(
         path,
@@ -168,7 +168,7 @@ def brevitas_network(bits, *, is_exact):
     ("bits", "is_exact"), [(2, False), (4, False), (4, True), (8, True)]
 )
 def test_networks_of_brevitas(bits, is_exact, tmp_path, original, rewritten):
-    """hls4ml#1197, brevitas#515: Clip between the two, weights behind a Clip, 32-bit bias."""
+    """hls4ml#1197, brevitas#515: Clip between, weights behind it, 32-bit bias."""
     shape = (1, 2, 8, 8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Brevitas and of PyTorch

@@ -62,7 +62,7 @@ def test_quantize_and_dequantize_become_one_quant_with_the_last_name(onnx_file):
 def test_every_opset_and_type_rounds_as_onnxruntime_does(
     opset, dtype, point, onnx_file, original, rewritten
 ):
-    """qonnx PR110, finn#993: half to even, whatever the zero point; no opset assumed."""
+    """qonnx PR110, finn#993: half to even, any zero point, any opset."""
     file = onnx_file(1, 2400)
     y = file.pair("x", 1.0, point, dtype)
     model = file.model(y, opset=opset)
