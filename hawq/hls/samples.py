@@ -1,4 +1,4 @@
-"""Two small networks that go through every kind of layer hls4ml carries."""
+"""Small networks that go through every kind of layer hls4ml carries."""
 
 from __future__ import annotations
 
@@ -84,9 +84,26 @@ def conv() -> onnx.ModelProto:
     z = w.quant(w.node("Conv", y, w.weights(2, 2, 1, 1)), 0.25, 6)
     y = w.node("Concat", y, z, axis=1)
     y = w.quant(w.node("Conv", y, w.weights(4, 4, 2, 2)), 0.25, 6)
-    y = w.quant(w.node("GlobalAveragePool", y), 0.0625, 8)
-    return w.model(w.node("MatMul", w.node("Flatten", y), w.weights(4, 3)))
+    y = w.node("Flatten", w.node("GlobalMaxPool", y))
+    return w.model(w.node("MatMul", y, w.weights(4, 3)))
 
 
-NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {"dense": dense, "conv": conv}
+def mean() -> onnx.ModelProto:
+    """Make a network of one axis, with an average pool and depthwise filters.
+
+    Returns:
+        The QONNX model: sequences of 2 channels, 2 outputs.
+    """
+    w = _Writer(2, 8)
+    y = w.node("Conv", w.quant("x", 0.25, 6), w.weights(2, 1, 3), group=2, pads=[1, 1])
+    y = w.quant(w.node("Relu", y), 0.25, 5, signed=False)
+    y = w.node("AveragePool", y, kernel_shape=[2], strides=[2])
+    return w.model(w.node("MatMul", w.node("Flatten", y), w.weights(8, 2)))
+
+
+NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
+    "dense": dense,
+    "conv": conv,
+    "mean": mean,
+}
 """Name → what makes the model."""

@@ -47,8 +47,8 @@ ELSEWHERE = "use the emulator"
 MAX_PARALLEL = 2**20
 """Multiplications that ``io_parallel`` may unroll: hls4ml writes them all out."""
 
-MAX_STREAMED = 2**26
-"""Multiplications a sample in C-simulation, which does some 2**25 a second."""
+MAX_STREAMED = 2**23
+"""Multiplications a sample, for which C-simulation takes about a second."""
 
 _OTHER = {
     "ArgMax": "leave it to the host",
@@ -93,11 +93,13 @@ def unsupported(model: onnx.ModelProto, graph: Graph, settings: Settings) -> lis
         Reasons, each naming a node and what to do; none if it can.
     """
     reasons = reasons_against(settings.target)
+    if reasons:
+        return reasons
     if len(graph.inputs) != 1:
         names = ", ".join(i.name for i in graph.inputs)
-        return [*reasons, f"inputs {names}: the bridge to C-simulation has one input"]
+        return [f"inputs {names}: the bridge to C-simulation has one input: join them"]
     network = Network.read(model, graph)
-    reasons += _against_input(network, graph)
+    reasons = _against_input(network, graph)
     reasons += _against_nodes(network, graph, settings)
     reasons += _against_size(network, graph, settings.io_type)
     if reasons:
@@ -204,17 +206,19 @@ def _operator(node: onnx.NodeProto) -> str:
 
 
 def _against_size(network: Network, graph: Graph, io_type: str) -> list[str]:
-    count = sum(multiplications(node, graph) for node in graph.nodes)
+    counts = {node.output: multiplications(node, graph) for node in graph.nodes}
+    count, most = sum(counts.values()), max(counts, key=lambda name: counts[name])
+    what = f"the network has {count} multiplications, most of them for {most!r}"
     if io_type == "io_parallel" and count > MAX_PARALLEL:
         hint = "set io_stream" if count <= MAX_STREAMED else ELSEWHERE
         return [
-            f"the network has {count} multiplications, which io_parallel would write "
-            f"out side by side, expected at most {MAX_PARALLEL}: {hint}"
+            f"{what}, which io_parallel would write out side by side, expected at most "
+            f"{MAX_PARALLEL}: {hint}"
         ]
     if count > MAX_STREAMED:
         return [
-            f"the network has {count} multiplications a sample, more than the "
-            f"{MAX_STREAMED} that C-simulation does in seconds: {ELSEWHERE}"
+            f"{what}, more a sample than the {MAX_STREAMED} that C-simulation does in a "
+            f"second: {ELSEWHERE}"
         ]
     return []
 
