@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hawq.allocation.calibrate import SiteValues, calibrate
 from hawq.fixed import FixedPoint
@@ -47,13 +47,36 @@ def rounded(steps: Sequence[Step]) -> set[str]:
     return chosen
 
 
+def never_negative(steps: Sequence[Step], *, input_is: bool) -> set[str]:
+    """Name the tensors that no input makes negative.
+
+    Args:
+        steps: From ``trace_network``.
+        input_is: Whether the network's input never is.
+
+    Returns:
+        Names of steps, and of the input if it is among them.
+    """
+    found = {INPUT} if input_is else set()
+    for step in steps:
+        module = step.module
+        is_cut = isinstance(module, nn.ReLU) or (
+            isinstance(module, nn.Hardtanh) and module.min_val >= 0
+        )
+        keeps = not isinstance(module, LINEAR) and found.issuperset(step.inputs)
+        if is_cut or (keeps and getattr(module, "max_val", 0) >= 0):
+            found.add(step.name)
+    return found
+
+
 @torch.no_grad()
 def choose_formats(
     steps: Sequence[Step], samples: Tensor, bits: int
 ) -> dict[str, FixedPoint]:
     """Find the power-of-two scales that perturb weights and activations least.
 
-    A tensor none of whose samples is negative gets an unsigned format.
+    A tensor gets an unsigned format if no input can make it negative; the network's
+    input does if none of all samples is negative.
 
     Args:
         steps: From ``trace_network``.
@@ -69,7 +92,8 @@ def choose_formats(
     chosen = rounded(steps)
     last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
     values = {INPUT: _some(samples, max(math.prod(s.shape) for s in steps))}
-    formats[INPUT] = _format(INPUT, values[INPUT], bits)
+    unsigned = never_negative(steps, input_is=not bool((samples < 0).any()))
+    formats[INPUT] = _format(INPUT, values[INPUT], bits, INPUT not in unsigned)
     for i, step in enumerate(steps):
         if isinstance(step.module, LINEAR):
             site = f"{step.name}.weight"
@@ -78,7 +102,8 @@ def choose_formats(
             formats[site] = calibrate(site_values, bits).format
         values[step.name] = step.module(*(values[name] for name in step.inputs))
         if step.name in chosen:
-            formats[step.name] = _format(step.name, values[step.name], bits)
+            signed = step.name not in unsigned
+            formats[step.name] = _format(step.name, values[step.name], bits, signed)
         for name in step.inputs:
             if last_use[name] == i:
                 values.pop(name, None)
@@ -90,9 +115,8 @@ def _some(samples: Tensor, largest: int) -> Tensor:
     return samples[np.linspace(0, len(samples) - 1, count).astype(np.int64)]
 
 
-def _format(site: str, tensor: Tensor, bits: int) -> FixedPoint:
+def _format(site: str, tensor: Tensor, bits: int, signed: bool) -> FixedPoint:
     values = tensor.numpy().ravel()
-    signed = bool((values < 0).any())
     if values.size > _SITE:
         rng = np.random.default_rng(values.size)
         extremes = [values.min(), values.max()]

@@ -93,6 +93,12 @@ def trace_network(network: nn.Module, shape: Sequence[int]) -> list[Step]:
 
 
 def _trace(network: nn.Module) -> fx.Graph:
+    for name, module in network.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise NetworkError(
+                f"layer {name!r} ({type(module).__name__}) has forward hooks, which a "
+                "file cannot hold: remove them"
+            )
     try:
         graph = fx.Tracer().trace(network)
     except (fx.proxy.TraceError, TypeError, NameError) as error:

@@ -9,7 +9,12 @@ from torch import nn
 
 from hawq.errors import DataError
 from hawq.fixed import FixedPoint, Overflow
-from hawq.frontend.pytorch.calibration import choose_formats, exponents, rounded
+from hawq.frontend.pytorch.calibration import (
+    choose_formats,
+    exponents,
+    never_negative,
+    rounded,
+)
 from hawq.frontend.pytorch.trace import trace_network
 
 
@@ -75,6 +80,45 @@ def test_input_that_is_never_negative_is_unsigned():
     steps = steps_of(nn.Sequential(nn.Linear(2, 1)), 2)
     samples = torch.rand(20, 2, dtype=torch.float64)
     assert not choose_formats(steps, samples, 8)["input"].signed
+
+
+def test_sign_of_a_rare_sample_counts():
+    steps = steps_of(nn.Sequential(nn.Linear(1, 1)), 1)
+    samples = torch.ones(3000, 1, dtype=torch.float64)
+    samples[1] = -1
+    assert choose_formats(steps, samples, 8)["input"].signed
+
+
+@pytest.mark.parametrize(
+    ("layer", "unsigned"),
+    [
+        (nn.ReLU(), True),
+        (nn.ReLU6(), True),
+        (nn.Hardtanh(0, 1), True),
+        (nn.Hardtanh(-2, -1), False),
+        (nn.Hardtanh(-1, 1), True),  # of what never is negative
+        (nn.LeakyReLU(0.5), True),
+        (nn.AvgPool1d(2), True),
+        (nn.Flatten(), True),
+        (nn.Linear(4, 4), False),
+    ],
+)
+def test_what_never_is_negative(layer, unsigned):
+    steps = steps_of(nn.Sequential(layer), 2, 4)
+    assert never_negative(steps, input_is=True) == (
+        {"input", steps[0].name} if unsigned else {"input"}
+    )
+
+
+def test_sums_whose_samples_are_positive_are_signed():
+    # Other inputs could make them negative: their bound, not the samples, decides.
+    network = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    with torch.no_grad():
+        network[0].weight.fill_(1.0)
+        network[0].bias.fill_(0.0)
+    steps = steps_of(network, 1)
+    formats = choose_formats(steps, torch.ones(9, 1, dtype=torch.float64), 8)
+    assert formats["linear_0"].signed
 
 
 def test_a_unit_that_never_fires_has_a_format():

@@ -229,6 +229,17 @@ def test_layer_that_gives_no_tensor_is_refused_by_name():
         trace(Head(nn.LSTM(4, 3)), 3, 4)
 
 
+def test_hooks_are_refused():
+    network = Head(nn.ReLU())
+    network.head.register_forward_hook(lambda *_: None)
+    message = (
+        r"^layer 'head' \(Sequential\) has forward hooks, which a file cannot hold: "
+        r"remove them$"
+    )
+    with pytest.raises(NetworkError, match=message):
+        trace(network, 4)
+
+
 def test_names_that_others_are_made_of_are_not_given_twice():
     class Clash(nn.Module):
         def __init__(self):

@@ -162,6 +162,14 @@ CASES = {
         ),
         (2, 18),
     ),
+    "average without padding": (
+        nn.Sequential(
+            nn.AvgPool2d(2, 2, 1, count_include_pad=False),
+            nn.Flatten(),
+            nn.Linear(18, 2),
+        ),
+        (2, 4, 4),
+    ),
     "unflatten": (
         nn.Sequential(
             nn.Linear(4, 6), nn.ReLU(), nn.Unflatten(1, (2, 3)), nn.Conv1d(2, 2, 2)
