@@ -251,11 +251,13 @@ def _firmware(
     from hawq.csim.rungs import firmware_rung
     from hawq.hls.project import build_project
     from hawq.hls.stage import Settings
+    from hawq.hls.targets import find_target
 
     source = folder / "network.onnx"
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(network.model, str(source))
-    project = build_project(source, folder / "project", Settings(target=target))
+    settings = Settings(target=target, strategy=find_target(target).strategy)
+    project = build_project(source, folder / "project", settings)
     library = compile_project(folder / "project", folder / "firmware.so")
     rung = firmware_rung(project, library, graph)
 
@@ -263,7 +265,7 @@ def _firmware(
         x = next(iter(inputs.values()))
         real = rung.run(x.reshape(len(x), -1))
         return {
-            name: np.ldexp(values, graph.tensors[name].fraction)
+            name: values / float(graph.tensors[name].scale)
             for name, values in real.items()
         }
 

@@ -217,8 +217,8 @@ def _against_size(network: Network, graph: Graph, io_type: str) -> list[str]:
         ]
     if count > MAX_STREAMED:
         return [
-            f"{what}, more a sample than the {MAX_STREAMED} that C-simulation does in a "
-            f"second: {ELSEWHERE}"
+            f"{what}, more a sample than the {MAX_STREAMED} that C-simulation does "
+            f"in a second: {ELSEWHERE}"
         ]
     return []
 

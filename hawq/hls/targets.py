@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from hawq.errors import UnknownNameError
 
@@ -22,7 +23,7 @@ class Target:
     """
 
     name: str
-    strategy: str = "latency"
+    strategy: Literal["latency", "resource"] = "latency"
     widens_bits: bool = False
     cuts_means: bool = False
     spoils_depthwise: tuple[str, ...] = ()
