@@ -30,7 +30,7 @@ template <Fit F, class A> EMULATOR_INLINE A fit(A n, const Grid<A> &grid) {
     if constexpr (F == Fit::saturate) {
         return n < grid.low ? grid.low : (n > grid.high ? grid.high : n);
     } else if constexpr (F == Fit::wrap) {
-        return ((n - grid.low) & (grid.high - grid.low)) + grid.low;
+        return static_cast<A>(((n - grid.low) & (grid.high - grid.low)) + grid.low);
     } else {
         return n;
     }
@@ -41,8 +41,8 @@ template <Rounding R, class A> EMULATOR_INLINE A round_shift(A n, int shift) {
     if (shift == 0) {
         return n;
     }
-    const A half = A(1) << (shift - 1), most = (half - 1) + half;
-    A added = 0;
+    const auto half = A(1) << (shift - 1), most = (half - 1) + half; // int or wider
+    auto added = half - half;
     if constexpr (R == Rounding::half_even) {
         added = half - 1 + ((n >> shift) & 1);
     } else if constexpr (R == Rounding::half_up) {
@@ -56,11 +56,11 @@ template <Rounding R, class A> EMULATOR_INLINE A round_shift(A n, int shift) {
     } else if constexpr (R == Rounding::ceil) {
         added = most;
     } else if constexpr (R == Rounding::toward_zero) {
-        added = n < 0 ? most : A(0);
+        added = n < 0 ? most : 0;
     } else if constexpr (R == Rounding::away) {
-        added = n < 0 ? A(0) : most;
+        added = n < 0 ? 0 : most;
     }
-    return (n + added) >> shift;
+    return static_cast<A>((n + added) >> shift);
 }
 
 // What rounding adds to the floor. `order` is the sign of twice the remainder less the
@@ -104,7 +104,7 @@ template <Rounding R, class A> EMULATOR_INLINE A round_divide(A n, A divisor) {
 template <Rounding R, Fit F, class A, class T, size_t N>
 EMULATOR_INLINE Tile<A, N> shifted(const Tile<T, N> &x, As<T> least, As<T> most, A factor, int shift,
                                    Grid<A> grid) {
-    const A zero = grid.zero * (A(1) << shift);
+    const A zero = static_cast<A>(grid.zero * (A(1) << shift));
     return each<A>(clip<T>(x, least, most), [=](A n) {
         return fit<F>(A(round_shift<R>(A(n * factor + zero), shift) - grid.zero), grid);
     });
