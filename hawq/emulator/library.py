@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hawq.errors import DataError, ToolError
+from hawq.errors import DataError, StageError, ToolError
 from hawq.fixed import IntArray
 from hawq.tools import TOOLS
 
@@ -42,8 +43,16 @@ def compile_emulator(
         The library, ``NAME.so``.
 
     Raises:
+        StageError: if the folder holds no emulator.
         ToolError: if make or g++ is missing, or the first error if it fails.
     """
+    makefile = folder / "Makefile"
+    text = makefile.read_text() if makefile.is_file() else ""
+    name = re.search(r"^NAME := (\w+)$", text, re.MULTILINE)
+    if name is None:
+        raise StageError(
+            f"{makefile} is not that of an emulator: write one with write_emulator"
+        )
     for tool in ("make", os.environ.get("CXX", "g++")):
         if shutil.which(tool) is None:
             remedy = TOOLS["g++"].remedy if tool != "make" else "apt install make"
@@ -56,7 +65,7 @@ def compile_emulator(
         lines = [line for line in done.stderr.splitlines() if "rror" in line]
         reason = lines[0] if lines else done.stderr.strip()[-200:] or "no output"
         raise ToolError(f"compiling the emulator in {folder} failed: {reason}")
-    return next(folder.glob("*.so"))
+    return folder / f"{name[1]}.so"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 
 from hawq.emulator.library import EmulatedTensor, Emulator, compile_emulator
 from hawq.emulator.write import write_emulator
-from hawq.errors import DataError, ToolError
+from hawq.errors import DataError, StageError, ToolError
 from hawq.fixed import FixedPoint
 from hawq.integer.execute import run, trace
 from hawq.integer.graph import build
@@ -171,7 +171,29 @@ def test_a_compiler_error_is_told(small_graph, tmp_path):
         compile_emulator(tmp_path)
 
 
-def test_a_missing_compiler_is_told(tmp_path, monkeypatch):
+def test_a_folder_without_an_emulator_is_named(tmp_path):
+    with pytest.raises(
+        StageError,
+        match=rf"^{re.escape(str(tmp_path))}/Makefile is not that of an emulator: "
+        r"write one with write_emulator$",
+    ):
+        compile_emulator(tmp_path)
+
+
+def test_a_folder_that_is_written_again_forgets_nothing_old(small_graph, tmp_path):
+    write_emulator(small_graph, tmp_path, name="zero", version="1")
+    compile_emulator(tmp_path, arch="-O0")
+    write_emulator(small_graph, tmp_path, name="one", version="1")
+    library = compile_emulator(tmp_path, arch="-O0")
+    assert library.name == "one.so"
+    first = library.stat().st_mtime_ns
+    assert compile_emulator(tmp_path, arch="-O0").stat().st_mtime_ns == first
+    other = compile_emulator(tmp_path, arch="-O0 -DOTHER_FLAGS")
+    assert other.stat().st_mtime_ns > first
+
+
+def test_a_missing_compiler_is_told(small_graph, tmp_path, monkeypatch):
+    write_emulator(small_graph, tmp_path, name="net", version="1")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
         ToolError,
