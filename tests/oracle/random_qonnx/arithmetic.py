@@ -184,13 +184,13 @@ def reduce_mean(b: Builder, x: Data) -> Data:
 def trunc(b: Builder, x: Data) -> Data:
     """Drop bits of a tensor at a scale that need not be its own."""
     scale, mode = b.scale(x.reach / 64.0), b.choose.pick(MODES)
-    drop, zero = b.choose.integer(0, 3), 0.0
+    drop = b.choose.integer(0, 3)
+    zero = float(b.choose.integer(-2, 2)) if b.choose.chance(30) else 0.0
     if b.choose.chance(50):
-        zero = float(b.choose.integer(-2, 2)) if b.choose.chance(30) else 0.0
         numbers = [scale, zero, 8.0, 8.0 - drop]
         given = {}
     else:
-        numbers = [scale, zero, 8.0, scale * 2.0**drop, 8.0 - drop]
+        numbers = [scale, zero * 2.0**drop, 8.0, scale * 2.0**drop, 8.0 - drop]
         given = {"signed": b.choose.integer(0, 1), "narrow": b.choose.integer(0, 1)}
     names = [b.file.constant(v) for v in numbers]
     y = b.file.node("Trunc", x.name, *names, rounding_mode=mode, domain=DOMAIN, **given)
