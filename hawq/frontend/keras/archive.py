@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from hawq.errors import NetworkError
-from hawq.frontend.keras.layer import Array, section
+from hawq.frontend.keras.layer import PACKAGE, Array, section
 
 MAX_CONFIG_BYTES = 2**26
 MAX_WEIGHTS = 2**27
@@ -138,7 +138,7 @@ def _numbered_weights(
         name = str(section(layer, "config").get("name"))
         if not isinstance(layer, dict) or ".ops." in str(layer.get("module")):
             continue  # a bare operation, which keeps no weights
-        stem = _snake(str(layer.get("class_name")))
+        stem = _snake(str(layer.get("class_name")).removeprefix(PACKAGE))
         key = f"{stem}_{seen[stem]}" if seen[stem] else stem
         seen[stem] += 1
         if key not in group or "vars" not in (found := _open(group, key)):

@@ -13,6 +13,9 @@ from hawq.errors import NetworkError
 
 Array = NDArray[np.float32]
 
+PACKAGE = "qkeras>"
+"""Begins names that QKeras registered with Keras 3."""
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hawq.errors import NetworkError
-from hawq.frontend.keras.layer import Array, Layer, is_number, plain
+from hawq.frontend.keras.layer import PACKAGE, Array, Layer, is_number, plain
 
 _BITS = {"bits": 8, "integer": 0}
 _PO2 = {
@@ -225,7 +225,7 @@ def split(
     if isinstance(given, str):
         return _split_text(layer, role, given)
     if isinstance(given, dict) and isinstance(given.get("class_name"), str):
-        kind, settings = given["class_name"], given.get("config")
+        kind, settings = given["class_name"].removeprefix(PACKAGE), given.get("config")
         if kind == "function" and isinstance(settings, str):
             return settings, {}
         if isinstance(settings, dict):
@@ -284,10 +284,10 @@ def make_quantizer(
             f"{_REMEDIES.get(kind, 'use one of these')}"
         )
     defaults = {**PARAMETERS[kind], **_TRAINING, "use_variables": False}
-    unknown = settings.keys() - defaults.keys()
+    unknown = {k for k in settings.keys() - defaults.keys() if settings[k] is not None}
     if unknown:
         raise quantizer.refuse(f"unknown parameter {min(unknown)!r}: leave it out")
-    complete = {**defaults, **settings}
+    complete = {**defaults, **{k: v for k, v in settings.items() if k in defaults}}
     if trained and "alpha" in complete and complete["alpha"] is None:
         complete["alpha"] = "auto_po2"
     for key, wanted in (

@@ -83,6 +83,7 @@ REMEDIES = {
 }
 """Class of a layer that is not carried → what the user can do instead."""
 
+_PACKAGES = ("keras", "tf_keras", "qkeras")
 _HGQ = "give it to hls4ml directly, or train it with QKeras"
 
 
@@ -147,8 +148,15 @@ def write_archive(archive: Archive) -> onnx.ModelProto:
 def _require_carried(layer: Layer) -> None:
     if layer.kind == "InputLayer":
         return
-    if layer.module.startswith("hgq"):
+    package = layer.module.split(".")[0]
+    if package == "hgq" or layer.kind.startswith("hgq>"):
         raise layer.refuse(f"layers of HGQ2 are not carried: {_HGQ}")
+    if package not in ("", *_PACKAGES):
+        raise layer.refuse(
+            f"its class is of {layer.module!r}, expected one of "
+            f"{', '.join(_PACKAGES)}: what it does is not in the file, replace it by "
+            "their layers"
+        )
     if layer.kind not in LAYERS:
         carried = ", ".join(sorted(LAYERS))
         remedy = REMEDIES.get(layer.kind, "replace it by layers of this list")

@@ -9,7 +9,7 @@ from typing import Any
 
 from hawq.errors import NetworkError
 from hawq.frontend.keras.archive import Archive
-from hawq.frontend.keras.layer import Layer, is_number, section, whole_numbers
+from hawq.frontend.keras.layer import PACKAGE, Layer, is_number, section, whole_numbers
 
 Key = tuple[str, int]
 """A layer and which of its calls; a layer may be called more than once."""
@@ -74,7 +74,8 @@ def read_layers(archive: Archive) -> list[Layer]:
                 f"a layer has no settings or no name ({str(given)[:60]}): the file is "
                 "damaged, save it again"
             )
-        kind, module = str(given.get("class_name")), str(given.get("module") or "")
+        kind = str(given.get("class_name")).removeprefix(PACKAGE)
+        module = str(given.get("module") or "")
         weights = archive.weights.get(name, ())
         layer = Layer(name, kind, config, module, weights)
         if name in layers:

@@ -4,6 +4,8 @@ Run it where the ``keras`` extra is installed:
 
     TF_USE_LEGACY_KERAS=1 python tests/frontend/keras/make_fixtures.py
 
+With qkeras-v3 1.2.1 in place of qkeras it makes the one file of that package.
+
 All numbers are dyadic with few bits, so that every float32 result is exact.
 """
 
@@ -415,9 +417,47 @@ def keras3_operations(rng) -> None:
     save("keras3_operations", model, t, [".keras", ".h5"], keras3, rng)
 
 
+def qkeras3_conv(rng) -> None:
+    """QKeras layers as Keras 3 writes them."""
+    bits, layers, t = qkeras.quantized_bits, keras3.layers, Recorder()
+    image = layers.Input((6, 6, 3), name="image")
+    x = image
+    for layer in (
+        qkeras.QActivation(bits(8, 3, alpha=1), name="input_q"),
+        qkeras.QConv2D(
+            4,
+            3,
+            padding="same",
+            kernel_quantizer=bits(4, 0, alpha=1),
+            bias_quantizer=qkeras.quantized_linear(6, 2),
+            activation=qkeras.quantized_relu(6, 2),
+            name="conv",
+        ),
+        qkeras.QDepthwiseConv2D(
+            (3, 3), depthwise_quantizer=bits(4, 0, alpha="auto_po2"), name="depthwise"
+        ),
+        qkeras.QActivation("quantized_relu(6,3)", name="relu"),
+        qkeras.QBatchNormalization(epsilon=3.0, name="batch_norm"),
+        qkeras.QActivation("quantized_bits(8,4,alpha=1)", name="batch_norm_q"),
+        layers.Flatten(name="flat"),
+        qkeras.QDense(
+            5,
+            kernel_quantizer=bits(4, 0),
+            bias_quantizer=qkeras.binary(alpha=0.5),
+            name="logits",
+        ),
+    ):
+        x = t(layer, x)
+    model = keras3.Model(image, x, name="qkeras3_conv")
+    save("qkeras3_conv", model, t, [".h5", ".keras"], keras3, rng)
+
+
 def main() -> None:
     """Make all files."""
     FOLDER.mkdir(exist_ok=True)
+    if hasattr(qkeras, "quantized_linear"):
+        qkeras3_conv(np.random.default_rng(2))
+        return
     make_quantizers(np.random.default_rng(1))
     for build in (
         qkeras_dense,

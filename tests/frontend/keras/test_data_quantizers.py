@@ -24,6 +24,23 @@ def test_data_are_quantized_as_qkeras_does(layer_of, compute, stored_quantizers,
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("quantized_linear(3,1,alpha=0.5)", [-0.75, -0.25, 0, 0.75]),
+        ("quantized_linear(3,1,0,alpha=0.5)", [-1, -0.25, 0, 0.75]),
+        ("quantized_linear(1,1)", [-1, -1, 1, 1]),
+        ("quantized_linear(2,1,keep_negative=False)", [0, 0, 0, 1.5]),
+    ],
+)
+def test_alpha_of_linear_sets_the_step(layer_of, compute, text, expected):
+    layer = layer_of("QActivation", activation=text)
+
+    _, values = compute(write_activation, layer, [-9.0, -0.3, 0.0, 9.0])
+
+    np.testing.assert_array_equal(values, expected)
+
+
+@pytest.mark.parametrize(
     ("text", "why"),
     [
         (

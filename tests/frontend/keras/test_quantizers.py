@@ -30,6 +30,16 @@ def test_text_and_settings_mean_the_same(layer_of):
     assert first.settings == second.settings
 
 
+def test_names_and_settings_of_qkeras_for_keras_3_are_known(layer_of):
+    settings = {"bits": 4, "post_training_scale": None}
+    given = {"class_name": "qkeras>quantized_bits", "config": settings}
+
+    quantizer = read_quantizer(layer_of("QDense", q=given), "q")
+
+    assert quantizer is not None
+    assert (quantizer.kind, quantizer.bits) == ("quantized_bits", 4)
+
+
 @pytest.mark.parametrize("trained", [True, False])
 def test_qkeras_sets_alpha_of_kernels_alone(layer_of, trained):
     layer = layer_of("QDense", quantizer="quantized_bits(4)")

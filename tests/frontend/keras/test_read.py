@@ -146,6 +146,18 @@ def test_hgq2_is_refused_by_name(sequence, entry) -> None:
         read_keras(path)
 
 
+def test_own_layer_of_a_known_name_is_refused(sequence, entry) -> None:
+    path = sequence([3], {**entry("Dense", "odd"), "module": "mine.layers"})
+    message = re.escape(
+        f"{path}: layer 'odd' (Dense): its class is of 'mine.layers', expected one of "
+        "keras, tf_keras, qkeras: what it does is not in the file, replace it by their "
+        "layers"
+    )
+
+    with pytest.raises(NetworkError, match=f"^{message}$"):
+        read_keras(path)
+
+
 def test_softmax_inside_is_refused(sequence, entry) -> None:
     path = sequence([3], entry("Softmax", "soft"), entry("ReLU", "relu"))
     message = re.escape(
