@@ -185,8 +185,11 @@ class Emulator:
         ]
 
         def work(start: int) -> None:
-            count = min(_CHUNK, samples - start)
-            _call(call, [[a[start:] for a in group] for group in (arrays, made)], count)
+            parts = [[a[start:] for a in group] for group in (arrays, made)]
+            error = _call(call, parts, min(_CHUNK, samples - start))
+            if error:
+                self._require_finite(arrays)
+                raise DataError(error)
 
         starts = range(0, samples, _CHUNK)
         workers = min(len(starts), threads or len(os.sched_getaffinity(0)))
@@ -200,6 +203,17 @@ class Emulator:
             t.name: _integers(array).reshape(samples, *t.shape)
             for t, array in zip(wanted, made, strict=True)
         }
+
+    def _require_finite(self, arrays: list[NDArray[Any]]) -> None:
+        """Name the first value of the whole batch that is not a finite number."""
+        for wanted, array in zip(self.inputs, arrays, strict=True):
+            wrong = ~np.isfinite(array)
+            if wrong.any():
+                sample, *index = (int(i) for i in np.argwhere(wrong)[0])
+                raise DataError(
+                    f"input {wanted.name!r}: NaN or infinity in sample {sample} at "
+                    f"index {tuple(index)}: clean the data first"
+                )
 
     def _inputs(self, x: Inputs) -> tuple[list[NDArray[Any]], int]:
         given = x if isinstance(x, Mapping) else {self.inputs[0].name: x}
@@ -221,7 +235,8 @@ def _opened(library: Path) -> ctypes.CDLL:
         return ctypes.CDLL(str(link))
 
 
-def _call(function: Any, groups: list[list[NDArray[Any]]], samples: int) -> None:
+def _call(function: Any, groups: list[list[NDArray[Any]]], samples: int) -> str:
+    """Call the library and give its error text, empty if there is none."""
     error = ctypes.create_string_buffer(_ERROR_LENGTH)
     pointers = [
         (ctypes.c_void_p * len(group))(*(a.ctypes.data for a in group))
@@ -234,8 +249,7 @@ def _call(function: Any, groups: list[list[NDArray[Any]]], samples: int) -> None
         error,
         ctypes.c_size_t(_ERROR_LENGTH),
     )
-    if failed:
-        raise DataError(error.value.decode(errors="replace"))
+    return error.value.decode(errors="replace") if failed else ""
 
 
 def _array(wanted: EmulatedTensor, given: Mapping[str, ArrayLike]) -> NDArray[Any]:
