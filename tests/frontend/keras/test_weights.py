@@ -81,6 +81,40 @@ def test_values_are_whole_steps_in_range(x, bits, alpha):
     assert np.abs(integers).max() < 2 ** (bits - 1)
 
 
+@pytest.mark.parametrize(
+    ("alpha", "expected"),
+    [
+        ("1", [0.875, 0, 0.25, 0]),
+        ("'auto'", [0.875, 0.125, 0.25, -0.125]),
+        ("'auto_po2'", [0.875, 0.125, 0.25, -0.125]),
+    ],
+)
+def test_halves_go_to_even_or_away_from_zero(alpha, expected):
+    x = [[0.875], [0.0625], [0.1875], [-0.0625]]
+
+    levels = levels_of(f"quantized_bits(4,0,alpha={alpha})", x)
+
+    np.testing.assert_array_equal(levels.values[:, 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "expected"),
+    [
+        ("binary(alpha=1)", [-1.0, 0.0], [-1, 1]),
+        ("ternary(alpha=1,threshold=0.5)", [0.5, -0.5, 0.25], [1, -1, 0]),
+        (  # one fit alone would leave the third weight 0
+            "quantized_bits(2,0,alpha='auto_po2')",
+            [-0.640625, 0.640625, 0.296875, 0.828125],
+            [-0.5, 0.5, 0.5, 0.5],
+        ),
+    ],
+)
+def test_borders_are_those_of_qkeras(text, x, expected):
+    levels = levels_of(text, np.reshape(x, (-1, 1)))
+
+    np.testing.assert_array_equal(levels.values[:, 0], expected)
+
+
 def test_channel_of_zeros_stays_zero():
     levels = levels_of("quantized_bits(4,0,alpha='auto')", [[0.0, 1.0], [0.0, 0.5]])
 
