@@ -12,14 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 
 from hawq.errors import HawqError
 from hawq.fixed import AP_ROUNDING
 from hawq.frontend.safety import label
 from hawq.hls.passes.network import Network
-from hawq.hls.prepare import Prepared, prepare
-from hawq.hls.targets import Target, find_target, reasons_against
+from hawq.hls.prepare import prepare
+from hawq.hls.prepared import against_prepared
+from hawq.hls.targets import find_target, reasons_against
 from hawq.hls.types import layer_types
 from hawq.integer.graph import Graph
 from hawq.integer.nodes import (
@@ -109,45 +111,7 @@ def unsupported(model: onnx.ModelProto, graph: Graph, settings: Settings) -> lis
         layer_types(prepared.model, prepared.graph)
     except HawqError as error:
         return [str(error)]
-    reasons = _against_outputs(prepared, find_target(settings.target))
-    if settings.io_type == "io_stream":
-        reasons += [
-            f"{label(node)}: axes cannot be moved in a stream: set io_parallel"
-            for node in prepared.model.graph.node
-            if node.op_type == "Transpose"
-        ]
-    return reasons
-
-
-def _against_outputs(prepared: Prepared, target: Target) -> list[str]:
-    """Refuse output ports that are another port, or the input."""
-    makers = {node.output[0]: node for node in prepared.model.graph.node}
-    seen: dict[str, str] = {}
-    reasons = []
-    for output in prepared.graph.outputs:
-        source = output
-        while makers[source].op_type == "Reshape":
-            source = makers[source].input[0]
-        if makers[source].input[0] == prepared.input:
-            reasons.append(
-                f"output {output!r} is the quantized input, of which hls4ml makes no "
-                "port: take it from the host"
-            )
-        elif source in seen:
-            reasons.append(
-                f"outputs {seen[source]!r} and {output!r} are the same elements, of "
-                "which hls4ml makes one port: keep one"
-            )
-        width = prepared.graph.tensors[output].width
-        if width > target.port_bits:
-            reasons.append(
-                f"output {output!r} has {width} bits, more than the {target.port_bits} "
-                f"that pass the ports of {target.name} as floats: quantize it"
-            )
-        seen[source] = output
-    if len(seen) > 1 and target.port_bits < 32:
-        reasons.append(f"{target.name} has one output port, not {len(seen)}: keep one")
-    return reasons
+    return against_prepared(prepared, settings)
 
 
 def _against_input(network: Network, graph: Graph) -> list[str]:
@@ -254,6 +218,11 @@ def _quantizer(case: _Case) -> str:
             f"{grid.high} is no ap_fixed type: use a power-of-two scale and no zero "
             f"point, or {ELSEWHERE}"
         )
+    if isinstance(case.node, Requantize) and _is_lost(case.node, case.graph):
+        return (
+            f"no value reaches its step of {float(grid.scale):g}, on which ap_fixed's "
+            "headers fail: use a finer scale"
+        )
     widens = find_target(case.settings.target).widens_bits
     if form is not None and form.width == 1 and widens and not inner:
         return (
@@ -263,6 +232,11 @@ def _quantizer(case: _Case) -> str:
     if form is not None and form.rounding not in AP_ROUNDING:
         return f"rounding {form.rounding.value} has no ap_fixed mode: use ROUND"
     return ""
+
+
+def _is_lost(node: Requantize, graph: Graph) -> bool:
+    x = graph.tensors[node.inputs[0]]
+    return max(-x.low, x.high) * x.scale < node.grid.scale
 
 
 def _conv(case: _Case) -> str:
@@ -302,7 +276,8 @@ def _leaky(case: _Case) -> str:
 
 def _affine(case: _Case) -> str:
     assert isinstance(case.node, Affine)
-    if case.file.op_type == "BipolarQuant" and case.node.multiplier.size > 1:
+    signs = ("BipolarQuant", "IntQuant", "Quant")  # 13: a signed bit is a sign too
+    if case.file.op_type in signs and np.unique(case.node.multiplier).size > 1:
         return f"has a scale a channel, which types lack: {ELSEWHERE}"
     return ""
 

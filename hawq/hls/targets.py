@@ -18,6 +18,7 @@ class Target:
         widens_bits: Whether its types of 1 bit are written with 2.
         cuts_means: Whether averages are rounded down to their input's type.
         spoils_depthwise: Interfaces with which depthwise convolutions are wrong.
+        joins_vectors: Whether streams of vectors are joined rightly.
         port_bits: Widest number that passes its ports exactly.
         lacks: What keeps it from C-simulation; empty if g++ alone compiles it.
     """
@@ -27,6 +28,7 @@ class Target:
     widens_bits: bool = False
     cuts_means: bool = False
     spoils_depthwise: tuple[str, ...] = ()
+    joins_vectors: bool = False
     port_bits: int = 53
     lacks: str = ""
 
@@ -34,9 +36,9 @@ class Target:
 TARGETS = {
     target.name: target
     for target in (
-        Target("Vitis"),
-        Target("Vivado"),
-        Target("VivadoAccelerator", port_bits=24),
+        Target("Vitis", joins_vectors=True),
+        Target("Vivado", joins_vectors=True),
+        Target("VivadoAccelerator", joins_vectors=True, port_bits=24),
         Target(
             "Quartus",
             strategy="resource",

@@ -191,12 +191,56 @@ def test_axes_do_not_move_in_a_stream(net):
     assert "axes cannot be moved in a stream" in reasons(model, STREAM)[0]
 
 
+def test_streams_of_vectors_are_joined_where_hls4ml_does_it_rightly(net):
+    file, x = image(net, 4)
+    y = file.node("MatMul", x, file.drawn(4, 2))
+    model = file.model(file.node("Concat", file.node("Relu", x), y, axis=1))
+    assert reasons(model, STREAM) == []
+    catapult = {"target": "Catapult"}
+    assert reasons(model, Settings(**catapult)) == []
+    assert reasons(model, Settings(io_type="io_stream", **catapult)) == [
+        "node 'the_concat4' (Concat): hls4ml 1.3 joins streams rightly along the "
+        "channels of images alone on Catapult: set io_parallel"
+    ]
+
+
+def test_quantizer_that_no_value_reaches_is_refused(net):
+    file, x = image(net, 4)
+    model = file.model(file.quant(file.node("Relu", x), 16.0, 4))
+    assert reasons(model) == [
+        "node 'the_quant2' (Quant): no value reaches its step of 16, on which "
+        "ap_fixed's headers fail: use a finer scale"
+    ]
+
+
 def test_oblong_images_are_not_resized(net):
     file, x = image(net, 2, 3, 4)
     x = file.node("Conv", x, file.drawn(2, 2, 1, 1))
     scales = file.constant([1.0, 1.0, 2.0, 2.0])
     x = file.node("Upsample", x, scales, mode="nearest")
     assert "hls4ml 1.3 swaps height and width" in reasons(file.model(x))[0]
+
+
+@pytest.mark.parametrize("scale", [[[0.5, 0.25]], [[0.5, 0.5]]])
+def test_signs_have_one_scale(scale, net):
+    file, x = image(net, 2)
+    x = file.node("MatMul", x, file.drawn(2, 2))
+    found = reasons(file.model(file.bipolar(x, scale)))
+    assert [r.rsplit(": ", 1)[0] for r in found] == [
+        "node 'the_bipolarquant3' (BipolarQuant): has a scale a channel, which types "
+        "lack"
+    ] * (scale == [[0.5, 0.25]])
+
+
+def test_depthwise_convolutions_are_refused_where_they_are_wrong(net):
+    file, x = image(net, 2, 5)
+    model = file.model(file.node("Conv", x, file.drawn(2, 1, 3), group=2))
+    assert reasons(model) == []
+    assert reasons(model, Settings(target="Catapult")) == [
+        "node 'the_conv2' (Conv): hls4ml 1.3 gets depthwise convolutions wrong for "
+        "Catapult with io_parallel: put zeros into a kernel of one group, or use "
+        "Vitis or Vivado"
+    ]
 
 
 def test_groups_are_one_or_one_a_channel(net):

@@ -51,6 +51,12 @@ def test_complaint_22_accumulators_hold_the_sum_not_the_input(net):
     assert types["Dense_the_matmul2"].result == expected
 
 
+def test_complaint_25_unsigned_bytes_enter_as_unsigned_bytes(net):
+    file = net(2)
+    x = file.node("MatMul", file.quant("x", 1.0, 8, signed=0), file.drawn(2, 2))
+    assert types_of(file.model(x))["x"].result == FixedPoint(False, 8, 8)
+
+
 def test_complaint_34_relu_is_unsigned_and_has_the_quantizers_bits(net):
     file = net(2)
     x = file.node("Relu", file.node("MatMul", file.start(), file.drawn(2, 2)))
