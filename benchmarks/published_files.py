@@ -2,8 +2,8 @@
 
     python benchmarks/published_files.py FILE.onnx ...
 
-Inputs without a quantizer get fixed<16,6>. Prints for each file how many integers were
-compared and equal, and how many floats the executor itself rounded; or why it is refused.
+Inputs without a quantizer get fixed<16,6>. Prints for each file how many integers are
+equal, and how many floats the executor itself rounded; or why the file is refused.
 """
 
 from __future__ import annotations
