@@ -430,6 +430,35 @@ def convert(
 
 
 @app.command()
+def backends(
+    page: Annotated[
+        Path | None,
+        typer.Argument(metavar="PAGE.md", help="Write the table into this page."),
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option("--target", help="Only this back end; may stand several times."),
+    ] = None,
+) -> None:
+    """Try hls4ml's back ends: which give equal integers. Takes some minutes."""
+    with _one_line():
+        from tempfile import TemporaryDirectory
+
+        from hawq.hls.matrix import run_matrix, table, write_table
+        from hawq.hls.targets import TARGETS
+
+        with TemporaryDirectory() as folder:
+            cells = run_matrix(
+                Path(folder),
+                targets or tuple(TARGETS),
+                progress=lambda what: print(what, file=sys.stderr),
+            )
+        if page is not None:
+            write_table(page, cells)
+        print(table(cells))
+
+
+@app.command()
 def show(
     flow: FlowName,
     build: Build = Path("build"),
