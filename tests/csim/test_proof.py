@@ -149,7 +149,7 @@ def test_accumulator_one_bit_too_narrow_is_found(
     integer = graph.tensors["fc1"].format.integer
     folder = mutate(
         "defines.h",
-        rf"(typedef ap_fixed)<{width},{integer}>( Dense_fc1_accum_t)",
+        rf"(typedef ap_fixed)<{width},{integer}>( dense_fc1_accum_t)",
         rf"\1<{width - 1},{integer - 1}>\2",
     )
     with pytest.raises(MismatchError, match=r"at tensor 'fc1', sample \d+ of "):

@@ -1,6 +1,5 @@
 import contextlib
 import pickle
-import time
 
 import numpy as np
 import onnx
@@ -104,20 +103,16 @@ def test_damage_never_escapes(data, onnx_file, tmp_path_factory):
         assert load_onnx(path).graph.node
 
 
-def test_five_megabytes_take_less_than_a_second(onnx_file, tmp_path):
-    file = onnx_file(1, 1000)
+def test_a_long_chain_in_reverse_order_without_names(onnx_file, tmp_path):
+    file = onnx_file(1, 3)
     last = "x"
     for _ in range(20_000):
         last = file.node("Relu", last, name="")
-    file.node("MatMul", last, file.constant(np.ones((1000, 1100))), output="y")
     file.nodes.reverse()
-    model = file.model("y", shape=(1, 1100))
-    path = tmp_path / "large.onnx"
-    onnx.save(model, path)
-    assert path.stat().st_size > 4_800_000
-    start = time.process_time()
-    load_onnx(path)
-    assert time.process_time() - start < 1
+    onnx.save(file.model(last, shape=(1, 3)), tmp_path / "long.onnx")
+    nodes = load_onnx(tmp_path / "long.onnx").graph.node
+    assert [node.input[0] for node in nodes[1:]] == [n.output[0] for n in nodes[:-1]]
+    assert len({node.name for node in nodes}) == 20_000
 
 
 def test_networks_of_absurdly_many_nodes(chain):

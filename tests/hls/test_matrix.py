@@ -10,7 +10,7 @@ from hawq.hls.support import unsupported
 from hawq.integer.lower import lower_model
 
 DENSE = 100 * (4 + 5 + 5 + 4 + 4 + 3)
-CONV = 100 * (72 + 72 + 72 + 72 + 18 + 18 + 36 + 16 + 16 + 4 + 3)
+CONV = 100 * (5 * 72 + 18 + 18 + 36 + 16 + 4 + 3)
 
 
 @pytest.mark.parametrize(

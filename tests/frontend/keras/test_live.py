@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.skipif(
         not __import__("importlib.util").util.find_spec("qkeras"),
-        reason="needs Keras to make models: pip install 'hawq[keras]'",
+        reason="Keras lives in an environment of its own: see the extra 'keras'",
     ),
 ]
 
