@@ -205,7 +205,7 @@ class Writer:
 
         graph = helper.make_graph(
             self._nodes,
-            name,
+            name or "network",
             [info(n) for n in inputs],
             [info(n) for n in outputs],
             [numpy_helper.from_array(a, n) for n, a in self._constants.items()],

@@ -248,3 +248,17 @@ def test_damaged_configuration_is_read_or_refused(scratch, data, file) -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_model_is_valid(file: str) -> None:
     onnx.checker.check_model(read_keras(FIXTURES / file))
+
+
+def test_model_without_a_name_is_valid(scratch) -> None:
+    """Found by random damage: ONNX wants a name of the graph."""
+    file = next(f for f in FILES if f.endswith("keras"))
+    with zipfile.ZipFile(FIXTURES / file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    config["config"]["name"] = ""
+    parts["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(scratch, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    onnx.checker.check_model(read_keras(scratch))
