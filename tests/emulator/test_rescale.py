@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hawq.emulator.rescale import Method, Staircase, plan_rescale
@@ -70,6 +70,9 @@ def test_every_plan_is_exact(data):
         st.sampled_from([1, Fraction(0.3), Fraction(1, 3) ** 60 * 2**95])
     )
     low, high = sorted(data.draw(st.tuples(*[st.integers(-(10**4), 10**4)] * 2)))
+    widest = max(-low, high) * ratio.numerator + 4 * ratio.denominator
+    # What wraps has no staircase: beyond all types it is refused, as another test says.
+    assume(chosen.overflow is Overflow.SATURATE or widest < 2**120)
     plan = plan_rescale(low, high, ratio, chosen)
     edges = [int(k / ratio) + d for k in range(-12, 13) for d in (-1, 0, 1)]
     for integer in {low, high, *(n for n in edges if low <= n <= high)}:
