@@ -474,7 +474,8 @@ def show(
         from hawq.flow import find, read
 
         found = read(find(flow))
-        records = finished(build / found.name, found.stages)
+        stages = [s for s in STAGES if s in found.stages or s.optional]
+        records = finished(build / found.name, stages)
         if json_:
             print(json.dumps(records, indent=1))
             return
