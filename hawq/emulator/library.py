@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hawq.errors import DataError, StageError, ToolError
 from hawq.fixed import IntArray
+from hawq.integer.samples import Inputs, read_inputs, require_finite
 from hawq.tools import TOOLS
-
-Inputs = ArrayLike | Mapping[str, ArrayLike]
 
 _CHUNK = 4096
 _ERROR_LENGTH = 1024
@@ -207,23 +206,14 @@ class Emulator:
     def _require_finite(self, arrays: list[NDArray[Any]]) -> None:
         """Name the first value of the whole batch that is not a finite number."""
         for wanted, array in zip(self.inputs, arrays, strict=True):
-            wrong = ~np.isfinite(array)
-            if wrong.any():
-                sample, *index = (int(i) for i in np.argwhere(wrong)[0])
-                raise DataError(
-                    f"input {wanted.name!r}: NaN or infinity in sample {sample} at "
-                    f"index {tuple(index)}: clean the data first"
-                )
+            require_finite(wanted.name, array)
 
     def _inputs(self, x: Inputs) -> tuple[list[NDArray[Any]], int]:
-        given = x if isinstance(x, Mapping) else {self.inputs[0].name: x}
-        arrays = [_array(wanted, given) for wanted in self.inputs]
-        counts = {i.name: len(a) for i, a in zip(self.inputs, arrays, strict=True)}
-        if len(set(counts.values())) > 1:
-            raise DataError(f"inputs with different numbers of samples: {counts}")
+        given, samples = read_inputs(self.inputs, x)
+        arrays = [given[wanted.name] for wanted in self.inputs]
         same = {array.dtype for array in arrays}
         kind = np.dtype(np.float32) if same == {np.dtype("f4")} else np.dtype("f8")
-        return [np.ascontiguousarray(a, dtype=kind) for a in arrays], len(arrays[0])
+        return [np.ascontiguousarray(a, dtype=kind) for a in arrays], samples
 
 
 def _opened(library: Path) -> ctypes.CDLL:
@@ -250,30 +240,6 @@ def _call(function: Any, groups: list[list[NDArray[Any]]], samples: int) -> str:
         ctypes.c_size_t(_ERROR_LENGTH),
     )
     return error.value.decode(errors="replace") if failed else ""
-
-
-def _array(wanted: EmulatedTensor, given: Mapping[str, ArrayLike]) -> NDArray[Any]:
-    if wanted.name not in given:
-        raise DataError(
-            f"no data for input {wanted.name!r}, got data for: "
-            + (", ".join(given) or "none")
-        )
-    array = np.asarray(given[wanted.name])
-    if array.shape[1:] != wanted.shape or array.ndim == 0:
-        expected = ", ".join(["samples", *map(str, wanted.shape)])
-        raise DataError(
-            f"input {wanted.name!r} got shape {array.shape}, expected ({expected})"
-        )
-    if array.dtype in (np.float32, np.float64):
-        return array
-    if array.dtype.kind in "fiub":
-        real = array.astype(np.float64)
-        if (real.astype(array.dtype) == array).all() or np.isnan(real).any():
-            return real
-    raise DataError(
-        f"input {wanted.name!r} has type {array.dtype}, expected real numbers that "
-        "float64 holds exactly"
-    )
 
 
 def _integers(words: NDArray[np.int64]) -> IntArray:
