@@ -33,7 +33,8 @@ def test_inputs_are_taken_by_name_and_exactly():
         ),
         (
             {"a": np.ones((1, 2)), "b": np.array([2**53 + 1])},
-            "input 'b' has type int64, expected real numbers that float64 holds exactly",
+            "input 'b' has type int64, expected real numbers that float64 holds "
+            "exactly",
         ),
     ],
 )
