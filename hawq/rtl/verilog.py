@@ -25,12 +25,12 @@ _FLAGS = "-Wno-UNUSEDSIGNAL -Wno-ALWNEVER -MAKEFLAGS CFG_CXXFLAGS_PCH_I=-include
 
 
 class Rtl:
-    """A pipelined network in Verilog or VHDL, a new sample every clock.
+    """A network in Verilog or VHDL, pipelined with a new sample every clock, or not.
 
     Attributes:
         folder: Of the project; sources are in ``src``.
         flavour: The language.
-        latency_cycles: Clocks from an input to its output.
+        latency_cycles: Clocks from an input to its output; 0 without registers.
         adders: alkaid's cost of the adder graph, about one LUT a unit.
         registers: Bits in pipeline registers.
     """
@@ -41,7 +41,7 @@ class Rtl:
         folder: Path,
         *,
         flavour: Flavour = "verilog",
-        levels: float = 5,
+        levels: float | None = 5,
         clock_ns: float = 5.0,
         part: str = "xcvu9p-flga2104-2L-e",
     ) -> None:
@@ -51,7 +51,8 @@ class Rtl:
             logic: From ``trace_graph``.
             folder: Of the project.
             flavour: The language.
-            levels: Adder levels between registers, at most.
+            levels: Adder levels between registers, at most; None for logic without
+                registers or a clock.
             clock_ns: For the constraints that are written beside the sources.
             part: For the vendor scripts that are written beside the sources.
         """
@@ -62,7 +63,7 @@ class Rtl:
             folder,
             prj_name=TOP,
             flavor=flavour,
-            latency_cutoff=levels,
+            latency_cutoff=-1 if levels is None else levels,
             ternary_fuse=False,  # fewer LUTs and a better clock
             clock_period=clock_ns,
             part_name=part,

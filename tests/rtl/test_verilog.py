@@ -49,6 +49,16 @@ def test_a_new_sample_goes_in_every_clock(rtl: Rtl) -> None:
     np.testing.assert_array_equal(together, apart)
 
 
+def test_without_levels_there_is_no_clock(graph: Graph, tmp_path: Path) -> None:
+    made = Rtl(trace_graph(graph), tmp_path, levels=None)
+    made.write()
+    made.compile()
+    assert (made.latency_cycles, made.registers) == (0, 0)
+    assert "clk" not in (tmp_path / "src" / "network.v").read_text()
+    comparison, _ = compare(graph, made, None, 100, seed=1)
+    assert comparison.equal
+
+
 def test_a_wrong_constant_is_found(graph: Graph, rtl: Rtl, tmp_path: Path) -> None:
     folder = tmp_path / "mutant"
     shutil.copytree(rtl.folder, folder)
