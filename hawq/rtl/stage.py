@@ -13,7 +13,6 @@ from hawq.stage import StageContext, StageSettings
 
 if TYPE_CHECKING:
     from hawq.csim.network import Inputs
-    from hawq.fixed import IntArray
     from hawq.integer.graph import Graph
     from hawq.rtl.verilog import Rtl
 
@@ -140,28 +139,6 @@ def compare(
     Returns:
         The comparison, and samples a second. A difference raises a MismatchError.
     """
-    import numpy as np
+    from hawq.csim.simulation import compare_simulation
 
-    from hawq.csim.network import compare_integers, make_sets, require_equal
-    from hawq.integer.execute import execute
-    from hawq.rtl.trace import input_integers
-
-    names = input_integers(graph)
-    sets = make_sets(graph, data, samples=10**9, corners=corners, seed=seed)
-    seconds, count = 0.0, 0
-
-    def simulate(inputs: Inputs) -> dict[str, IntArray]:
-        nonlocal seconds, count
-        given = execute(graph, inputs, names)
-        samples = len(given[names[0]])
-        flat = np.concatenate([given[n].reshape(samples, -1) for n in names], axis=1)
-        rtl.idle(3)  # what is left in the pipeline must not matter
-        start = time.perf_counter()
-        out = rtl.run(flat)
-        seconds, count = seconds + time.perf_counter() - start, count + samples
-        sizes = [graph.tensors[name].lows.size for name in graph.outputs]
-        parts = np.split(out, np.cumsum(sizes)[:-1], axis=1)
-        return dict(zip(graph.outputs, parts, strict=True))
-
-    comparison = compare_integers(graph, RUNG, sets, simulate, 10**9)
-    return require_equal(comparison), count / seconds
+    return compare_simulation(graph, RUNG, rtl, data, corners=corners, seed=seed)
