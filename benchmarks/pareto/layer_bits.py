@@ -96,7 +96,7 @@ def convert(
     """
     graph = lower_qonnx(folder / "export" / "network.onnx")
     logic = trace_graph(graph)
-    rtl = Rtl(logic, folder, levels=-1)
+    rtl = Rtl(logic, folder, levels=None)
     rtl.write()
     _, model = load_float(build / "02-model")
     right, predicted, is_exact = {}, {}, True

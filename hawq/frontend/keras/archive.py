@@ -9,7 +9,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,11 @@ MAX_WEIGHTS = 2**27
 """Numbers in all weights; a file cannot claim any amount of memory."""
 
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
+_QUANTIZERS = {
+    "q": "quantizer/vars",
+    **{role: f"{role}/quantizer/vars" for role in ("iq", "kq", "bq", "oq")},
+}
+"""Role of a quantizer of HGQ2 → where a layer keeps what it learned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +38,14 @@ class Archive:
     Attributes:
         config: Class name and settings of the model.
         weights: Layer name → its weights.
+        quantizers: Layer name → role of a quantizer of HGQ2 → what it learned.
     """
 
     config: Mapping[str, Any]
     weights: Mapping[str, tuple[Array, ...]]
+    quantizers: Mapping[str, Mapping[str, tuple[Array, ...]]] = field(
+        default_factory=dict
+    )
 
 
 def read_archive(path: Path) -> Archive:
@@ -78,7 +87,7 @@ def _read_zip(path: Path) -> Archive:
         config = _parse(_member(archive, "config.json", MAX_CONFIG_BYTES))
         data = _member(archive, "model.weights.h5", 4 * MAX_WEIGHTS + MAX_CONFIG_BYTES)
     with h5py.File(io.BytesIO(data), "r") as file:
-        return Archive(config, _numbered_weights(file, config))
+        return Archive(config, *_numbered_weights(file, config))
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
@@ -126,12 +135,13 @@ def _read_h5(file: h5py.File) -> Archive:
 
 def _numbered_weights(
     file: h5py.File, config: Mapping[str, Any]
-) -> dict[str, tuple[Array, ...]]:
+) -> tuple[dict[str, tuple[Array, ...]], dict[str, dict[str, tuple[Array, ...]]]]:
     """Find weights that are kept under a running number of each class of layers."""
     container = next((c for c in _CONTAINERS if c in file), None)
     weights: dict[str, tuple[Array, ...]] = {}
+    quantizers: dict[str, dict[str, tuple[Array, ...]]] = {}
     if container is None:
-        return weights
+        return weights, quantizers
     group, budget = _open(file, container), _Budget()
     seen: Counter[str] = Counter()
     for layer in config["config"]["layers"]:
@@ -154,7 +164,12 @@ def _numbered_weights(
         if "batchnorm" in found:  # which QKeras folds into a convolution
             inner = _open(found, "batchnorm/vars")
             weights[name] += budget.read_all(_members(inner, f"{name}/batchnorm"))
-    return weights
+        quantizers[name] = {
+            role: budget.read_all(_members(_open(found, path), f"{name}/{role}"))
+            for role, path in _QUANTIZERS.items()
+            if path in found
+        }
+    return weights, quantizers
 
 
 def _snake(kind: str) -> str:
@@ -185,11 +200,13 @@ class _Budget:
         self.left = MAX_WEIGHTS
 
     def read_all(self, data: Mapping[str, Any]) -> tuple[Array, ...]:
-        """Read all but counters of training steps, which are whole numbers."""
+        """Read all but counters of training, which are whole numbers."""
         return tuple(
             self.read(d, name)
             for name, d in data.items()
-            if not (isinstance(d, h5py.Dataset) and d.dtype.kind == "i" and not d.shape)
+            if not (
+                isinstance(d, h5py.Dataset) and d.dtype.kind in "iu" and not d.shape
+            )
         )
 
     def read(self, data: Any, name: str) -> Array:
@@ -197,7 +214,7 @@ class _Budget:
             raise NetworkError(
                 f"weight {name!r} is not stored in this file: save the model again"
             )
-        if data.dtype != np.float32:
+        if data.dtype not in (np.float32, np.uint8):
             raise NetworkError(
                 f"weight {name!r} is {data.dtype}, expected float32: save the model in "
                 "float32"

@@ -27,6 +27,7 @@ class Layer:
         config: Settings.
         module: Where its class lives.
         weights: In the order in which Keras keeps them.
+        quantizers: Role of a quantizer of HGQ2 → what it learned, likewise.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Layer:
     config: Mapping[str, Any]
     module: str = ""
     weights: tuple[Array, ...] = field(default=())
+    quantizers: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
 
     def refuse(self, why: str) -> NetworkError:
         """Make the error that refuses this layer.

@@ -38,35 +38,55 @@ def _bias(out: Writer, layer: Layer, position: int, channels: int) -> list[str]:
     return [constant(out, read_quantizer(layer, "bias_quantizer"), values, "bias")]
 
 
-def _spatial(out: Writer, layer: Layer, x: str) -> tuple[Shape, int]:
-    """Give sizes and channels, which must be as many as the layer's name says."""
+def spatial(out: Writer, layer: Layer, x: str) -> tuple[Shape, int]:
+    """Give the axes of a sample, which must be as many as the layer's name says.
+
+    Args:
+        out: The graph.
+        layer: A convolution.
+        x: What it reads.
+
+    Returns:
+        Sizes of the spatial axes, and channels.
+
+    Raises:
+        NetworkError: if there are more axes or fewer.
+    """
     require_channels_last(layer)
-    *spatial, channels = out.shapes[x]
+    *sizes, channels = out.shapes[x]
     rank = 2 if "2D" in layer.kind else 1
-    if len(spatial) != rank:
+    if len(sizes) != rank:
         raise layer.refuse(
             f"samples have shape {out.shapes[x]}, expected {rank} axes and channels"
         )
-    return tuple(spatial), channels
+    return tuple(sizes), channels
 
 
 def write_conv(out: Writer, layer: Layer, xs: Sequence[str]) -> str:
     """Write ``Conv1D``, ``Conv2D`` or QKeras's, with groups and dilation."""
-    spatial, channels = _spatial(out, layer, xs[0])
-    rank, filters = len(spatial), layer.whole("filters", 0)
+    sizes, channels = spatial(out, layer, xs[0])
+    rank, filters = len(sizes), layer.whole("filters", 0)
     groups = layer.whole("groups", 1)
     if groups < 1 or channels % groups:
         raise layer.refuse(f"{groups} groups do not divide {channels} channels")
     kernel = layer.sizes("kernel_size", rank)
     values = layer.weight(0, *kernel, channels // groups, filters)
     quantizer = read_quantizer(layer, "kernel_quantizer", trained=True)
-    weights = constant(out, quantizer, values, "kernel", _filters_first)
+    weights = constant(out, quantizer, values, "kernel", filters_first)
     inputs = [xs[0], weights, *_bias(out, layer, 1, filters)]
-    x = _convolve(out, layer, inputs, kernel, filters, groups)
+    x = convolve(out, layer, inputs, kernel, filters, groups)
     return activate(out, layer, x)
 
 
-def _filters_first(kernel: Array) -> Array:
+def filters_first(kernel: Array) -> Array:
+    """Move the filters of a kernel of Keras, its last axis, to the front.
+
+    Args:
+        kernel: Shape (*kernel, channels, filters).
+
+    Returns:
+        Shape (filters, *kernel, channels).
+    """
     return np.moveaxis(kernel, -1, 0)
 
 
@@ -76,7 +96,7 @@ def _one_filter_a_channel(kernel: Array) -> Array:
     return np.moveaxis(joined, -1, 0)[..., None]
 
 
-def _convolve(
+def convolve(
     out: Writer,
     layer: Layer,
     inputs: list[str],
@@ -84,11 +104,24 @@ def _convolve(
     filters: int,
     groups: int,
 ) -> str:
-    spatial = out.shapes[inputs[0]][:-1]
-    rank = len(spatial)
+    """Add the convolution that a layer's settings describe.
+
+    Args:
+        out: The graph.
+        layer: The layer.
+        inputs: Data, weights with the filters first, and bias if there is one.
+        kernel: Sizes of the window.
+        filters: How many.
+        groups: Of channels.
+
+    Returns:
+        Name of the result.
+    """
+    sizes = out.shapes[inputs[0]][:-1]
+    rank = len(sizes)
     strides = layer.sizes("strides", rank)
     dilations = layer.sizes("dilation_rate", rank)
-    window = slide(layer, spatial, kernel, strides, dilations)
+    window = slide(layer, sizes, kernel, strides, dilations)
     return out.add(
         "Conv",
         inputs,
@@ -102,16 +135,16 @@ def _convolve(
 def _depthwise(
     out: Writer, layer: Layer, x: str, bias: Callable[[int], list[str]]
 ) -> str:
-    spatial, channels = _spatial(out, layer, x)
+    sizes, channels = spatial(out, layer, x)
     multiplier = layer.whole("depth_multiplier", 1)
-    kernel = layer.sizes("kernel_size", len(spatial))
+    kernel = layer.sizes("kernel_size", len(sizes))
     values = layer.weight(0, *kernel, channels, multiplier)
     role, what = _DEPTHWISE
     quantizer = read_quantizer(layer, role, trained=True)
     weights = constant(out, quantizer, values, what, _one_filter_a_channel)
     filters = channels * multiplier
     inputs = [x, weights, *bias(filters)]
-    return _convolve(out, layer, inputs, kernel, filters, channels)
+    return convolve(out, layer, inputs, kernel, filters, channels)
 
 
 def write_depthwise(out: Writer, layer: Layer, xs: Sequence[str]) -> str:
@@ -123,15 +156,15 @@ def write_depthwise(out: Writer, layer: Layer, xs: Sequence[str]) -> str:
 def write_separable(out: Writer, layer: Layer, xs: Sequence[str]) -> str:
     """Write ``SeparableConv`` as a depthwise and a 1 × 1 convolution."""
     x = _depthwise(out, layer, xs[0], lambda n: [])
-    *spatial, channels = out.shapes[x]
-    filters, ones = layer.whole("filters", 0), (1,) * len(spatial)
+    *sizes, channels = out.shapes[x]
+    filters, ones = layer.whole("filters", 0), (1,) * len(sizes)
     values = layer.weight(1, *ones, channels, filters)
     quantizer = read_quantizer(layer, "pointwise_quantizer", trained=True)
-    weights = constant(out, quantizer, values, "pointwise_kernel", _filters_first)
+    weights = constant(out, quantizer, values, "pointwise_kernel", filters_first)
     x = out.add(
         "Conv",
         [x, weights, *_bias(out, layer, 2, filters)],
-        (*spatial, filters),
+        (*sizes, filters),
         domain=CHANNELS_LAST,
         kernel_shape=ones,
         strides=ones,

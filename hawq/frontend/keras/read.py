@@ -1,4 +1,4 @@
-"""Read a Keras or QKeras file and write it as QONNX."""
+"""Read a Keras, QKeras or HGQ2 file and write it as QONNX."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from hawq.errors import NetworkError
-from hawq.frontend.keras import activations, folded, linear, moves, windows
+from hawq.frontend.keras import activations, folded, hgq, linear, moves, windows
 from hawq.frontend.keras.archive import Archive, read_archive
 from hawq.frontend.keras.layer import Layer
 from hawq.frontend.keras.topology import Call, Key, read_layers, read_topology
@@ -83,12 +83,19 @@ REMEDIES = {
 }
 """Class of a layer that is not carried → what the user can do instead."""
 
+HGQ_LAYERS: dict[str, Write] = {
+    "QConv1D": hgq.write_conv,
+    "QConv2D": hgq.write_conv,
+    "QDense": hgq.write_dense,
+    "Quantizer": hgq.write_quantizer,
+}
+"""Class of a layer of HGQ2 → what writes it."""
+
 _PACKAGES = ("keras", "tf_keras", "qkeras")
-_HGQ = "give it to hls4ml directly, or train it with QKeras"
 
 
 def read_keras(path: Path) -> onnx.ModelProto:
-    """Read a model that Keras 2, Keras 3, tf-keras or QKeras saved.
+    """Read a model that Keras 2, Keras 3, tf-keras, QKeras or HGQ2 saved.
 
     Only the configuration and the arrays are read; nothing is executed and Keras is not
     needed. Tensors keep Keras's names and order of axes.
@@ -149,8 +156,14 @@ def _require_carried(layer: Layer) -> None:
     if layer.kind == "InputLayer":
         return
     package = layer.module.split(".")[0]
-    if package == "hgq" or layer.kind.startswith("hgq>"):
-        raise layer.refuse(f"layers of HGQ2 are not carried: {_HGQ}")
+    if package == "hgq":
+        if layer.kind not in HGQ_LAYERS:
+            raise layer.refuse(
+                "this layer of HGQ2 is not carried (carried: "
+                f"{', '.join(HGQ_LAYERS)}, and layers of Keras): replace it, or give "
+                "the model to alkaid or hls4ml directly"
+            )
+        return
     if package not in ("", *_PACKAGES):
         raise layer.refuse(
             f"its class is of {layer.module!r}, expected one of "
@@ -176,7 +189,8 @@ def _write(out: Writer, call: Call, names: dict[Key, str]) -> str:
         raise layer.refuse(f"it reads {len(xs)} tensors, expected 1: save it again")
     if layer.kind == "Concatenate" and not all(x in out.shapes for x in xs):
         raise layer.refuse("it joins a number, expected tensors: save it again")
-    result = LAYERS[layer.kind](out, layer, xs)
+    layers = HGQ_LAYERS if layer.module.split(".")[0] == "hgq" else LAYERS
+    result = layers[layer.kind](out, layer, xs)
     if result in xs:
         return result
     out.rename(result, out.prefix)

@@ -77,7 +77,8 @@ def read_layers(archive: Archive) -> list[Layer]:
         kind = str(given.get("class_name")).removeprefix(PACKAGE)
         module = str(given.get("module") or "")
         weights = archive.weights.get(name, ())
-        layer = Layer(name, kind, config, module, weights)
+        quantizers = archive.quantizers.get(name, {})
+        layer = Layer(name, kind, config, module, weights, quantizers)
         if name in layers:
             raise layer.refuse("another layer has this name: rename one")
         _require_float32(layer)

@@ -135,11 +135,13 @@ def test_layer_that_is_not_carried_is_named(sequence, entry, kind, remedy) -> No
         read_keras(path)
 
 
-def test_hgq2_is_refused_by_name(sequence, entry) -> None:
-    path = sequence([3], {**entry("QDense", "odd"), "module": "hgq.layers.core.dense"})
+def test_layer_of_hgq2_is_refused_by_name(sequence, entry) -> None:
+    module = "hgq.layers.core.einsum_dense"
+    path = sequence([3], {**entry("QEinsumDense", "odd"), "module": module})
     message = re.escape(
-        f"{path}: layer 'odd' (QDense): layers of HGQ2 are not carried: give it to "
-        "hls4ml directly, or train it with QKeras"
+        f"{path}: layer 'odd' (QEinsumDense): this layer of HGQ2 is not carried "
+        "(carried: QConv1D, QConv2D, QDense, Quantizer, and layers of Keras): replace "
+        "it, or give the model to alkaid or hls4ml directly"
     )
 
     with pytest.raises(NetworkError, match=f"^{message}$"):
