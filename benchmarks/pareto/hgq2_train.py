@@ -29,6 +29,7 @@ CLASSES = 5
 WEIGHTS = {"k0": 1, "b0": 3, "i0": 0, "overflow_mode": "sat_sym"}
 LANES = {"k0": 0, "f0": 3, "i0": 3, "overflow_mode": "wrap"}
 BETA = (5e-7, 4e-4)  # first for a tenth of the epochs, then log-ramped to the second
+STOP = 300  # EBOPs; below, no net of use is left and the ramp ends early
 BATCH = 512
 RATE = 2e-3
 
@@ -123,12 +124,15 @@ def train(
                 for variable, value in zip(group, values, strict=True):
                     variable.assign(value)
             front.on_epoch_end(epoch, {"val_accuracy": float(right), "ebops": total})
-        if epoch % 50 == 0 or epoch == epochs - 1:
+        is_over = total < STOP or epoch == epochs - 1
+        if epoch % 50 == 0 or is_over:
             print(
                 f"epoch {epoch}, {time.monotonic() - start:.0f} s: EBOPs {total}, "
                 f"loss {float(loss):.4f}, validation {right:.4f}",
                 flush=True,
             )
+        if is_over:
+            break
 
 
 def scan(network: keras.Model, x: jax.Array, y: jax.Array) -> Callable:

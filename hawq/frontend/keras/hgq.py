@@ -1,10 +1,11 @@
 """Layers of HGQ2, each element of their weights and data in a format of its own.
 
 Weights become constants on the coarsest grid that holds them. Data is brought to whole
-steps, rounded by a ``Quant``, brought between its ends, and back to values; what wraps
-in HGQ2 wraps here too, as QONNX's ``Quant`` saturates: n - s · floor((n - low) / s) for
-s integers from ``low``. A real input saturates beyond ±2^23 steps, where float32, in
-which Keras computes, no longer tells halves of a step.
+steps, rounded by a ``Quant``, brought between its ends unless its proven bounds lie
+there, and back to values; what wraps in HGQ2 wraps here too, though QONNX's ``Quant``
+saturates: n - s · floor((n - low) / s) for s integers from ``low``. A real input
+saturates beyond ±2^23 steps, where float32, in which Keras computes, no longer tells
+halves of a step.
 
 Source: the behaviour of HGQ2 0.2.0 in inference, found by experiment.
 """
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from hawq.errors import HawqError
 from hawq.frontend.keras.activations import activate
 from hawq.frontend.keras.hgq_formats import (
     Floats,
@@ -25,6 +27,7 @@ from hawq.frontend.keras.hgq_formats import (
 from hawq.frontend.keras.layer import Array, Layer
 from hawq.frontend.keras.linear import convolve, filters_first, spatial
 from hawq.frontend.keras.writer import Shape, Writer
+from hawq.integer.lower import lower_model
 
 _WIDE = 24
 """Bits of the integers that wrap: float32 holds no more."""
@@ -116,11 +119,27 @@ def _quantize(out: Writer, layer: Layer, role: str, x: str) -> str:
     if formats.shift:
         shift = out.constant(f"{role}/shift", formats.shift * scale)
         x = out.add("Add", [x, shift], shape, what=f"{role}/shifted")
-    if formats.wraps:
+    fits = _fits(out, formats, x, scale)
+    if formats.wraps and not fits:
         x = out.quant(x, scale, _WIDE, rounding=formats.rounding, what=f"{role}/whole")
         x = _wrap(out, formats, role, x, scale)
-    x = _saturate(out, formats, role, x, scale)
+    x = _saturate(out, formats, role, x, scale, fits)
     return x if unit is not None else _times(out, x, step, f"{role}/values")
+
+
+def _fits(out: Writer, formats: Formats, x: str, scale: float) -> bool:
+    """Tell whether proven bounds show that no value is beyond the ends."""
+    try:
+        graph = lower_model(out.until(x))
+    except HawqError:  # nothing is known of a real input
+        return False
+    tensor = graph.tensors[x]
+    unit = float(tensor.scale) / scale
+    low, high = (
+        formats.rounded(bounds.astype(np.float64) * unit)
+        for bounds in (tensor.lows, tensor.highs)
+    )
+    return bool((low >= formats.low).all() and (high <= formats.high).all())
 
 
 def _wrap(out: Writer, formats: Formats, role: str, x: str, scale: float) -> str:
@@ -133,7 +152,9 @@ def _wrap(out: Writer, formats: Formats, role: str, x: str, scale: float) -> str
     return out.add("Sub", [x, turns], shape, what=f"{role}/wrapped")
 
 
-def _saturate(out: Writer, formats: Formats, role: str, x: str, scale: float) -> str:
+def _saturate(
+    out: Writer, formats: Formats, role: str, x: str, scale: float, fits: bool
+) -> str:
     """Round to whole steps and bring between the ends, an element at a time."""
     low, high = formats.low, formats.high
     signed = bool((low < 0).any())
@@ -150,6 +171,8 @@ def _saturate(out: Writer, formats: Formats, role: str, x: str, scale: float) ->
         rounding=formats.rounding,
         what=role,
     )
+    if fits:
+        return x
     if (high < top).any():  # the smaller of x and high is high - relu(high - x)
         x = _minimum(out, x, high * scale, f"{role}/high")
     if (low > bottom + narrow).any():

@@ -74,6 +74,17 @@ class Formats:
         """What one step is worth."""
         return np.exp2(-self.fraction)
 
+    def rounded(self, steps: NDArray[Any]) -> Floats:
+        """Round to whole steps, in the type given.
+
+        Args:
+            steps: Shifted already.
+
+        Returns:
+            Whole numbers.
+        """
+        return np.asarray(_ROUND[self.rounding](steps), dtype=np.float64)
+
 
 def read_formats(layer: Layer, role: str, shape: Shape) -> Formats:
     """Read one of a layer's quantizers.
@@ -175,10 +186,8 @@ def quantize_constant(formats: Formats, values: Array) -> Floats:
     Returns:
         Multiples of each element's step.
     """
-    shift, mode = formats.shift, formats.rounding
     steps = values * np.exp2(formats.fraction).astype(np.float32)
-    steps = steps + np.float32(shift)
-    whole = _ROUND[mode](steps).astype(np.float64)
+    whole = formats.rounded(steps + np.float32(formats.shift))
     low, high = formats.low, formats.high
     if formats.wraps and not formats.keeps:
         whole = (whole - low) % (high - low + 1) + low

@@ -175,6 +175,18 @@ class Writer:
         node.output[0] = node.name = new
         self.shapes[new] = self.shapes.pop(old)
 
+    def until(self, x: str) -> onnx.ModelProto:
+        """Give the model so far.
+
+        Args:
+            x: Tensor it ends in.
+
+        Returns:
+            The model of all inputs and of the nodes that were added.
+        """
+        made = {node.output[0] for node in self._nodes}
+        return self.model("part", [n for n in self.shapes if n not in made], [x])
+
     def model(
         self, name: str, inputs: Sequence[str], outputs: Sequence[str]
     ) -> onnx.ModelProto:

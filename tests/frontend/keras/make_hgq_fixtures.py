@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parent / "fixtures" / "hgq2"
 SAMPLES = 100
 
 
-def draw(model: keras.Model, rng: np.random.Generator) -> None:
+def draw(model: keras.Model, rng: np.random.Generator, wide: bool) -> None:
     """Give every quantizer random bits, and every weight a random value."""
     for layer in model._flatten_layers():
         if isinstance(layer, FixedPointQuantizerBase):
@@ -40,6 +40,9 @@ def draw(model: keras.Model, rng: np.random.Generator) -> None:
             is_dead = rng.random(shape) < (0 if is_last else 0.15)
             bits["_f"] = np.where(is_dead, -bits["_i"] - 1, bits["_f"])
             bits["_b"] = np.where(is_dead, 0, bits["_b"])
+            if wide and layer.overflow_mode == "WRAP" and "first" not in layer.path:
+                layer._k.assign(np.ones(shape))
+                bits["_i"] = np.full(shape, 10)
             for name, values in bits.items():
                 if hasattr(layer, name):
                     noise = rng.uniform(-0.4, 0.4, shape)
@@ -51,9 +54,11 @@ def draw(model: keras.Model, rng: np.random.Generator) -> None:
                 variable.assign(rng.integers(-64, 64, variable.shape) / 16)
 
 
-def save(name: str, model: keras.Model, rng: np.random.Generator) -> None:
+def save(
+    name: str, model: keras.Model, rng: np.random.Generator, *, wide: bool = False
+) -> None:
     """Write the file, 100 inputs, and what every layer makes of them."""
-    draw(model, rng)
+    draw(model, rng, wide)
     shape = (SAMPLES, *model.input.shape[1:])
     x = np.float32(rng.integers(-512, 512, shape) / 32)
     x[:4] *= 1024  # far out
@@ -116,6 +121,9 @@ def main() -> None:
         model = dense(overflow, rounding, kind)
         save(f"{overflow}_{rounding}_{kind}".lower(), model, rng)
     save("images", images(), rng)
+    model = dense("WRAP", "RND", "kif")
+    model.name = "wrap_that_fits"
+    save(model.name, model, rng, wide=True)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def stored(stem: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def test_there_are_files() -> None:
-    assert len(STEMS) == 9
+    assert len(STEMS) == 10
 
 
 @pytest.mark.parametrize("stem", STEMS)
@@ -64,6 +64,22 @@ def test_files_tell_networks_apart(stem: str) -> None:
 
     assert len(np.unique(expected["last"])) > 8
     assert np.abs(x).max() > 1000
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("wrap_rnd_kif", ["first/iq", "second/iq", "last/iq"]),
+        ("wrap_that_fits", ["first/iq"]),
+        ("sat_rnd_kif", []),
+    ],
+)
+def test_only_what_can_overflow_wraps(stem: str, expected: list[str]) -> None:
+    model = read_keras(FIXTURES / f"{stem}.keras")
+
+    names = [node.name for node in model.graph.node]
+    wrapped = [n.removesuffix("/wrapped") for n in names if n.endswith("/wrapped")]
+    assert wrapped == expected
 
 
 def changed(path: Path, stem: str, change: dict[str, object]) -> Path:
