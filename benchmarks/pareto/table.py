@@ -18,6 +18,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 from points import FOLDER, Point, read_all
 from ratios import Floats, draw, not_dominated, ratio
@@ -155,6 +156,7 @@ def figure(methods: Mapping[str, Sequence[Point]]) -> Figure:
 def finish(axes: Axes, title: str) -> None:
     """Label a panel."""
     axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("LUT")
     axes.set_ylabel("test accuracy [%]")
     axes.set_title(title, fontsize=10)
