@@ -1,0 +1,273 @@
+"""Rung 6: Verilator runs the netlist that synthesis made."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hawq.errors import MismatchError, StageError, ToolError
+from hawq.fixed import IntArray
+from hawq.rtl.verilog import TOP
+from hawq.synthesis.elaborate import passes, read_gates
+from hawq.synthesis.netlist import Gates
+from hawq.synthesis.ports import Ports, Words
+
+RUNG = "netlist simulation (Verilator)"
+
+SEEDS = (1, 2)
+"""Of what is undefined or not initialised: outputs must not depend on it."""
+
+OnLine = Callable[[str], None]
+
+_UNDEFINED = ("--x-assign", "unique", "--x-initial", "unique")
+_QUICK = ("-fno-reorder", "-fno-gate", "--output-split", "3000000")
+"""Statements come in order, and small: these passes would take half of the time."""
+
+_MAKE = tuple(f"OPT_{part}=-O0" for part in ("FAST", "SLOW", "GLOBAL"))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a tool may take.
+
+    Attributes:
+        seconds: Each step.
+        memory_gib: None for no limit.
+        on_line: Told what the tools print.
+    """
+
+    seconds: float = 1800
+    memory_gib: float | None = None
+    on_line: OnLine | None = None
+
+
+def vendor_models(target: str) -> tuple[Path, ...]:
+    """Find the simulation models of an FPGA's cells that come with Yosys.
+
+    Args:
+        target: ``xilinx`` or ``ecp5``.
+
+    Returns:
+        Verilog files.
+
+    Raises:
+        ToolError: if pyosys is not installed, or has none for the target.
+    """
+    try:
+        import pyosys
+    except ModuleNotFoundError as error:
+        raise ToolError(
+            "netlists need pyosys, which is not installed: pip install "
+            "'hawq[synthesis]'"
+        ) from error
+    share = Path(str(pyosys.__file__)).parent / "share"
+    found = share / target / "cells_sim.v"
+    if not found.exists():
+        known = sorted(path.parent.name for path in share.glob("*/cells_sim.v"))
+        raise ToolError(
+            f"Yosys has no cell models for {target!r}; it has {', '.join(known)}"
+        )
+    return (found,)
+
+
+def elaborate(
+    netlist: Path,
+    models: Sequence[Path],
+    ports: Ports,
+    folder: Path,
+    limits: Limits | None = None,
+) -> Gates:
+    """Read a netlist, and check that it is the network's pipeline.
+
+    Args:
+        netlist: Verilog; the top has the ports of the RTL.
+        models: Verilog of the cells.
+        ports: Of the RTL.
+        folder: For the log and what lies between.
+        limits: Of Yosys.
+
+    Returns:
+        The netlist.
+
+    Raises:
+        StageError: if there is no netlist, or it has other ports or another latency.
+        ToolError: if Yosys fails, or the netlist cannot be simulated.
+    """
+    from hawq.synthesis.yosys import run_yosys
+
+    limits = limits or Limits()
+    for path in (netlist, *models):
+        if not path.exists():
+            raise StageError(f"{path} is missing: run synthesis")
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    written = folder / "gates.json"
+    run_yosys(
+        passes(netlist.resolve(), [m.resolve() for m in models], TOP, written),
+        folder,
+        name="elaborate",
+        seconds=limits.seconds,
+        memory_gib=limits.memory_gib,
+        on_line=limits.on_line,
+    )
+    gates = read_gates(written, TOP)
+    got, expected = (
+        (len(gates.inputs), len(gates.outputs), gates.stages()),
+        (ports.inputs.bits, ports.outputs.bits, ports.stages),
+    )
+    if got != expected:
+        raise StageError(
+            f"{netlist} has {got[0]} input bits, {got[1]} output bits and {got[2]} "
+            f"stages, the RTL {expected[0]}, {expected[1]} and {expected[2]}: "
+            "it is of another network; run synthesis again"
+        )
+    return gates
+
+
+def compile_netlist(
+    gates: Gates, ports: Ports, folder: Path, limits: Limits | None = None
+) -> GateSimulation:
+    """Compile a netlist with Verilator.
+
+    Args:
+        gates: From ``elaborate``.
+        ports: Of the RTL.
+        folder: For sources, objects and logs.
+        limits: Of Verilator and the compiler.
+
+    Returns:
+        The simulation.
+
+    Raises:
+        ToolError: if Verilator or the compiler is missing, fails or takes too long.
+    """
+    from hawq.rtl.verilog import simulator_environment
+    from hawq.synthesis.process import run_tool
+
+    limits = limits or Limits()
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{TOP}.v").write_text(gates.verilog(TOP))
+    environment = simulator_environment()
+    library = folder / "gates.so"
+
+    def run(command: Sequence[str], name: str) -> None:
+        run_tool(
+            command,
+            folder / f"{name}.log",
+            cwd=folder,
+            seconds=limits.seconds,
+            memory_gib=limits.memory_gib,
+            environment=environment,
+            on_line=limits.on_line,
+        )
+
+    run(_verilator(), "verilator")
+    run(_compiler(folder / "obj", library), "compile")
+    return GateSimulation(library, ports)
+
+
+def _verilator() -> list[str]:
+    command = ["verilator", "--cc", "--build", "-j", "0", "--no-timing", "-Wno-lint"]
+    command += [*_UNDEFINED, *_QUICK, "-CFLAGS", "-fPIC"]
+    for flag in ("CFG_CXXFLAGS_PCH_I=-include", *_MAKE):
+        command += ["-MAKEFLAGS", flag]
+    command += ["--top-module", TOP, "--prefix", "Vnetwork", "-Mdir", "obj"]
+    return [*command, f"{TOP}.v"]
+
+
+def _compiler(objects: Path, library: Path) -> list[str]:
+    makefile = (objects / "Vnetwork.mk").read_text()
+    (root,) = re.findall(r"^VERILATOR_ROOT = (.*)$", makefile, re.MULTILINE)
+    places = [objects, Path(root, "include"), Path(root, "include", "vltstd")]
+    command = ["g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-pthread"]
+    command += ["-o", str(library), *(f"-I{place}" for place in places)]
+    archives = (str(objects / f"lib{name}.a") for name in ("Vnetwork", "verilated"))
+    return [*command, str(Path(__file__).with_name("gates.cpp")), *archives]
+
+
+class GateSimulation:
+    """A netlist that runs, once for each seed of what is undefined in it."""
+
+    def __init__(self, library: Path, ports: Ports) -> None:
+        """Load a compiled netlist.
+
+        Args:
+            library: From ``compile_netlist``.
+            ports: Of the RTL.
+        """
+        self.ports = ports
+        self._library = _load(library)
+        self._handles = [self._library.gates_open(seed) for seed in SEEDS]
+
+    def __del__(self) -> None:
+        """Free what the simulation holds."""
+        for handle in getattr(self, "_handles", []):
+            self._library.gates_close(handle)
+
+    def run(self, integers: IntArray) -> IntArray:
+        """Feed one sample a clock, without a gap, and collect the outputs.
+
+        Args:
+            integers: Of the inputs, shape (samples, inputs).
+
+        Returns:
+            Of the outputs, shape (samples, outputs), int64.
+
+        Raises:
+            MismatchError: if an output depends on what is undefined or not initialised.
+        """
+        words = self.ports.inputs.pack(integers)
+        first, *others = (self._run(handle, words) for handle in self._handles)
+        for other in others:
+            if (first != other).any():
+                raise MismatchError(self._undefined(first, other))
+        return self.ports.outputs.unpack(first)
+
+    def idle(self, clocks: int) -> None:
+        """Let the clock run with inputs at zero.
+
+        Args:
+            clocks: How many.
+        """
+        zeros = np.zeros((clocks, self.ports.inputs.words), dtype=np.uint32)
+        for handle in self._handles:
+            self._run(handle, zeros)
+
+    def _run(self, handle: int, words: Words) -> Words:
+        given = np.ascontiguousarray(words, dtype=np.uint32)
+        made = np.empty((len(given), self.ports.outputs.words), dtype=np.uint32)
+        sizes = (len(given), given.shape[1], made.shape[1], self.ports.stages)
+        self._library.gates_run(handle, given.ctypes.data, made.ctypes.data, *sizes)
+        return made
+
+    def _undefined(self, first: Words, other: Words) -> str:
+        sample = int((first != other).any(axis=1).argmax())
+        rows = first[sample : sample + 1], other[sample : sample + 1]
+        bits = (rows[0] ^ rows[1]).view(np.uint8)
+        bit = int(np.unpackbits(bits, bitorder="little").argmax())
+        values = [self.ports.outputs.unpack(row)[0] for row in rows]
+        output = int((values[0] != values[1]).argmax())
+        return (
+            f"the netlist's {self.ports.outputs.name}[{output}] is undefined (X): in "
+            f"sample {sample} it is {values[0][output]} or {values[1][output]}, "
+            "depending on what registers and undriven nets hold at the start (bit "
+            f"{bit} of the port)"
+        )
+
+
+def _load(path: Path) -> Any:
+    library = ctypes.CDLL(str(path))
+    library.gates_open.argtypes = [ctypes.c_int]
+    library.gates_open.restype = ctypes.c_void_p
+    library.gates_close.argtypes = [ctypes.c_void_p]
+    library.gates_close.restype = None
+    library.gates_run.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_size_t] * 4
+    library.gates_run.restype = None
+    return library
