@@ -13,8 +13,10 @@ Source: the behaviour of HGQ2 0.2.0 in inference, found by experiment.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hawq.errors import HawqError
 from hawq.frontend.keras.activations import activate
@@ -24,7 +26,7 @@ from hawq.frontend.keras.hgq_formats import (
     quantize_constant,
     read_formats,
 )
-from hawq.frontend.keras.layer import Array, Layer
+from hawq.frontend.keras.layer import Layer
 from hawq.frontend.keras.linear import convolve, filters_first, spatial
 from hawq.frontend.keras.writer import Shape, Writer
 from hawq.integer.lower import lower_model
@@ -40,19 +42,19 @@ def write_quantizer(out: Writer, layer: Layer, xs: Sequence[str]) -> str:
 
 def write_dense(out: Writer, layer: Layer, xs: Sequence[str]) -> str:
     """Write ``QDense``, over the last axis."""
-    x = _before(out, layer, xs[0])
+    x = before(out, layer, xs[0])
     *outer, inner = out.shapes[x]
     units = layer.whole("units", 0)
     kernel = _constant(out, layer, "kernel", 0, (inner, units))
     x = out.add("MatMul", [x, kernel], (*outer, units))
     for bias in _bias(out, layer, units):
         x = out.add("Add", [x, bias], out.shapes[x])
-    return _after(out, layer, activate(out, layer, x))
+    return finish(out, layer, x)
 
 
 def write_conv(out: Writer, layer: Layer, xs: Sequence[str]) -> str:
     """Write ``QConv1D`` and ``QConv2D``."""
-    x = _before(out, layer, xs[0])
+    x = before(out, layer, xs[0])
     axes, channels = spatial(out, layer, x)
     filters, groups = layer.whole("filters", 0), layer.whole("groups", 1)
     if groups < 1 or channels % groups:
@@ -62,15 +64,54 @@ def write_conv(out: Writer, layer: Layer, xs: Sequence[str]) -> str:
     weights = _constant(out, layer, "kernel", 0, shape, filters_first)
     inputs = [x, weights, *_bias(out, layer, filters)]
     x = convolve(out, layer, inputs, kernel, filters, groups)
-    return _after(out, layer, activate(out, layer, x))
+    return finish(out, layer, x)
 
 
-def _before(out: Writer, layer: Layer, x: str) -> str:
+def before(out: Writer, layer: Layer, x: str) -> str:
+    """Quantize what a layer reads, unless it has no quantizer there.
+
+    Args:
+        out: The graph.
+        layer: The layer.
+        x: What it reads.
+
+    Returns:
+        Name of the result.
+    """
     return _quantize(out, layer, "iq", x) if layer.flag("enable_iq", True) else x
 
 
-def _after(out: Writer, layer: Layer, x: str) -> str:
+def after(out: Writer, layer: Layer, x: str) -> str:
+    """Quantize a layer's result, if it has a quantizer there.
+
+    Args:
+        out: The graph.
+        layer: The layer.
+        x: Its result.
+
+    Returns:
+        Name of the quantized result.
+    """
     return _quantize(out, layer, "oq", x) if layer.flag("enable_oq", False) else x
+
+
+def finish(out: Writer, layer: Layer, x: str) -> str:
+    """Apply a layer's activation, then its quantizer.
+
+    Args:
+        out: The graph.
+        layer: The layer.
+        x: Its sums.
+
+    Returns:
+        Name of the result.
+    """
+    return after(out, layer, activate(out, layer, x))
+
+
+def vectors(layer: Layer) -> list[Floats]:
+    """Give the weights of a layer that have one axis, in order."""
+    return [w.astype(np.float64) for w in layer.weights if w.ndim == 1]
 
 
 def _bias(out: Writer, layer: Layer, channels: int) -> list[str]:
@@ -85,23 +126,37 @@ def _constant(
     what: str,
     position: int,
     shape: Shape,
-    layout: Callable[[Array], Array] = lambda x: x,
+    layout: Callable[[NDArray[Any]], NDArray[Any]] = lambda x: x,
 ) -> str:
     """Add a weight, quantized, on the coarsest grid that holds all its elements."""
     formats = read_formats(layer, f"{what[0]}q", shape)
     values = quantize_constant(formats, layer.weight(position, *shape))
+    return add_constant(out, what, layout(values))
+
+
+def add_constant(out: Writer, what: str, values: Floats) -> str:
+    """Add a constant on the coarsest grid that holds all its elements.
+
+    Args:
+        out: The graph.
+        what: Ends its name.
+        values: Dyadic.
+
+    Returns:
+        Its name.
+    """
     mantissas, exponents = np.frexp(values[values != 0])
     # The lowest bit that is set in a float64 of 53 bits.
-    odd = (mantissas * 2.0**53).astype(np.int64)
-    lowest = np.log2((odd & -odd).astype(np.float64)) - 53 + exponents
-    step = float(np.exp2(lowest.min(initial=0.0 if not len(lowest) else np.inf)))
+    whole = (mantissas * 2.0**53).astype(np.int64)
+    lowest = np.log2((whole & -whole).astype(np.float64)) - 53 + exponents
+    step = float(np.exp2(lowest.min())) if len(lowest) else 1.0
     most = int(np.abs(values / step).max(initial=0))
     return out.quant(
-        out.constant(f"{what}/values", layout(values.astype(np.float32))),
+        out.constant(f"{what}/values", values),
         step,
         max(2, most.bit_length() + 1),
         is_narrow=True,
-        shape=layout(values.astype(np.float32)).shape,
+        shape=values.shape,
         what=what,
     )
 

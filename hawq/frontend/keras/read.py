@@ -8,7 +8,15 @@ from pathlib import Path
 import onnx
 
 from hawq.errors import NetworkError
-from hawq.frontend.keras import activations, folded, hgq, linear, moves, windows
+from hawq.frontend.keras import (
+    activations,
+    folded,
+    hgq,
+    hgq_norm,
+    linear,
+    moves,
+    windows,
+)
 from hawq.frontend.keras.archive import Archive, read_archive
 from hawq.frontend.keras.layer import Layer
 from hawq.frontend.keras.topology import Call, Key, read_layers, read_topology
@@ -84,6 +92,8 @@ REMEDIES = {
 """Class of a layer that is not carried → what the user can do instead."""
 
 HGQ_LAYERS: dict[str, Write] = {
+    "QBatchNormDense": hgq_norm.write_dense,
+    "QBatchNormalization": hgq_norm.write_batch_norm,
     "QConv1D": hgq.write_conv,
     "QConv2D": hgq.write_conv,
     "QDense": hgq.write_dense,

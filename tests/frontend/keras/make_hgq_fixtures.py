@@ -17,7 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from hgq.config import QuantizerConfig, QuantizerConfigScope
-from hgq.layers import QConv1D, QConv2D, QDense
+from hgq.layers import QBatchNormalization, QBatchNormDense, QConv1D, QConv2D, QDense
 from hgq.quantizer import Quantizer
 from hgq.quantizer.internal import FixedPointQuantizerBase
 from keras import layers
@@ -52,6 +52,10 @@ def draw(model: keras.Model, rng: np.random.Generator, wide: bool) -> None:
             variable = getattr(layer, name, None)
             if variable is not None:
                 variable.assign(rng.integers(-64, 64, variable.shape) / 16)
+        for name in ("bn_gamma", "bn_beta", "moving_mean", "moving_variance"):
+            variable = getattr(layer, name, None)
+            if variable is not None:
+                variable.assign(rng.uniform(0.1, 2, variable.shape))
 
 
 def save(
@@ -104,6 +108,17 @@ def images() -> keras.Model:
     return keras.Model(inputs, x, name="images")
 
 
+def normalized() -> keras.Model:
+    """Batch normalization, alone and inside a dense layer."""
+    with QuantizerConfigScope(place="datalane", overflow_mode="SAT"):
+        x = inputs = keras.Input((5,), name="x")
+        x = QBatchNormalization(name="norm")(x)
+        x = QBatchNormalization(name="bare", center=False, scale=False)(x)
+        x = QBatchNormDense(4, activation="relu", name="dense")(x)
+        x = QBatchNormDense(3, name="last", scale=False, enable_oq=True)(x)
+    return keras.Model(inputs, x, name="normalized")
+
+
 def main() -> None:
     """Write all."""
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -121,6 +136,7 @@ def main() -> None:
         model = dense(overflow, rounding, kind)
         save(f"{overflow}_{rounding}_{kind}".lower(), model, rng)
     save("images", images(), rng)
+    save("normalized", normalized(), rng)
     model = dense("WRAP", "RND", "kif")
     model.name = "wrap_that_fits"
     save(model.name, model, rng, wide=True)

@@ -30,7 +30,7 @@ def stored(stem: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def test_there_are_files() -> None:
-    assert len(STEMS) == 10
+    assert len(STEMS) == 11
 
 
 @pytest.mark.parametrize("stem", STEMS)

@@ -140,8 +140,9 @@ def test_layer_of_hgq2_is_refused_by_name(sequence, entry) -> None:
     path = sequence([3], {**entry("QEinsumDense", "odd"), "module": module})
     message = re.escape(
         f"{path}: layer 'odd' (QEinsumDense): this layer of HGQ2 is not carried "
-        "(carried: QConv1D, QConv2D, QDense, Quantizer, and layers of Keras): replace "
-        "it, or give the model to alkaid or hls4ml directly"
+        "(carried: QBatchNormDense, QBatchNormalization, QConv1D, QConv2D, QDense, "
+        "Quantizer, and layers of Keras): replace it, or give the model to alkaid or "
+        "hls4ml directly"
     )
 
     with pytest.raises(NetworkError, match=f"^{message}$"):
