@@ -6,11 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-_ERROR = re.compile(
-    r"^(?:ERROR\b.*|\S+:\d+:(?:\d+:)? (?:fatal )?error: .*|"
-    r"(?:Segmentation fault|Killed|.*Out of memory|Abnormal program termination).*)$",
-    re.MULTILINE,
-)
+from hawq.synthesis.process import first_error
 
 _REMEDIES = (
     (
@@ -35,19 +31,6 @@ _REMEDIES = (
     ),
 )
 """What a message means, in the order they are tried."""
-
-
-def first_error(text: str) -> str | None:
-    """Find the first error of a log; later ones mostly follow from it.
-
-    Args:
-        text: The log.
-
-    Returns:
-        The line, or None.
-    """
-    found = _ERROR.search(text)
-    return found[0].strip() if found else None
 
 
 def remedy(line: str) -> str:

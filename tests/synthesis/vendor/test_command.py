@@ -26,7 +26,7 @@ def test_lines_are_streamed_and_kept(tmp_path: Path) -> None:
 def test_the_time_limit_ends_the_children_too(tmp_path: Path) -> None:
     began = time.monotonic()
     message = (
-        r"^sh was ended after 0\.5 s, the time limit: raise limit_s or make the design "
+        r"^sh was ended after 0\.5 s, the time limit: raise it or make the design "
         r"smaller; what it printed is in .*/log$"
     )
     with pytest.raises(ToolError, match=message):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hawq.synthesis.vendor.failure import explain, first_error, remedy
+from hawq.synthesis.process import first_error
+from hawq.synthesis.vendor.failure import explain, remedy
 
 PART = (
     ": the part is not installed: add its family with the tool's installer (Add Design "
