@@ -17,7 +17,7 @@ PACKAGE = "pyosys"
 _CHILD = """
 import sys
 from pyosys import libyosys
-libyosys.run_pass(f'script "{sys.argv[1]}"', libyosys.Design())
+libyosys.run_pass(f'script {sys.argv[1]}', libyosys.Design())
 """
 
 _PHASE = re.compile(r"^\d+(?:\.\d+)*\. Executing (?P<pass>.+?)\.?$")
