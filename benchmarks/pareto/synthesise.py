@@ -11,26 +11,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-from points import FOLDER, Point, read_all
+from points import FOLDER, Point, read, read_all
 
-RECIPE = (
-    "scratchpad -set abc9.verify false",
+from hawq.synthesis.yosys import cells, read_verilog, run_yosys, stat
+
+PASSES = (
+    "scratchpad -set abc9.verify false",  # it does not end on logic without registers
     "synth_xilinx -family xcup -flatten -noiopad -top network",
-    "tee -q -o {stat} stat -json",
 )
-CHILD = """
-import sys
-from pyosys import libyosys
-design = libyosys.Design()
-for command in sys.argv[1:]:
-    libyosys.run_pass(command, design)
-"""
 
 
 def main() -> None:
@@ -50,16 +41,18 @@ def main() -> None:
         and is_due(point, arguments.folder)
     ]
     for point in sorted(waiting, key=lambda point: point.adders or 0):
+        if not is_due(read(point.path(arguments.folder)), arguments.folder):
+            continue  # another run was faster
         start = time.monotonic()
-        cells = synthesise(point.path(arguments.folder, ""), arguments.seconds)
+        found = synthesise(point.path(arguments.folder, ""), arguments.seconds)
         seconds = time.monotonic() - start
-        luts = sum(count for kind, count in cells.items() if kind.startswith("LUT"))
+        luts = sum(count for kind, count in found.items() if kind.startswith("LUT"))
         dataclasses.replace(point, lut=luts, synthesis_s=round(seconds, 1)).save(
             arguments.folder
         )
         print(
             f"{point.method} {point.name}: {luts} LUT, {seconds:.0f} s "
-            f"({', '.join(f'{k} {n}' for k, n in sorted(cells.items()))})",
+            f"({', '.join(f'{k} {n}' for k, n in sorted(found.items()))})",
             flush=True,
         )
 
@@ -82,23 +75,15 @@ def synthesise(folder: Path, seconds: float) -> dict[str, int]:
     Returns:
         Cell of the library → count.
     """
-    sources = sorted(
-        str(path)
-        for path in (folder / "src").rglob("*.v")
+    sources = [
+        path
+        for path in sorted((folder / "src").rglob("*.v"))
         if not path.stem.endswith("_wrapper")
-    )
-    stat = folder / "cells.json"
-    commands = [f"read_verilog {' '.join(sources)}", *RECIPE]
-    with (folder / "yosys.log").open("w") as log:
-        subprocess.run(
-            [sys.executable, "-c", CHILD, *(c.format(stat=stat) for c in commands)],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            check=True,
-            timeout=seconds,
-        )
-    design = json.loads(stat.read_text())["design"]
-    return dict(design["num_cells_by_type"])
+    ]
+    counts = folder / "cells.json"
+    passes = [*read_verilog(sources), *PASSES, stat(counts)]
+    run_yosys(passes, folder, name="yosys", seconds=seconds)
+    return cells(counts)
 
 
 if __name__ == "__main__":
