@@ -31,6 +31,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "hawq.synthesis": {
         "vitis_hls": "hawq.synthesis.vendor.run:vitis_hls",
         "vivado": "hawq.synthesis.vendor.run:vivado",
+        "yosys": "hawq.synthesis.fpga:yosys",
     },
 }
 

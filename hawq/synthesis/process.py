@@ -86,7 +86,7 @@ def run_tool(
 def _why(log: Path, status: int) -> str:
     text = log.read_text(encoding="utf-8", errors="replace")
     if line := first_error(text):
-        return line
+        return line.removesuffix(".")
     ended = f"exit status {status}"
     if status < 0:
         ended = f"ended by {signal.Signals(-status).name}"

@@ -8,6 +8,9 @@ None or absent, never zero.
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from hawq.records import Record
@@ -254,6 +257,54 @@ class Netlist(Record):
     modules: tuple[Module, ...] = ()
 
 
+class RoutedSeed(Record):
+    """One run of place and route; another seed gives another placement.
+
+    Attributes:
+        seed: Of the placer.
+        fmax_mhz: Highest clock frequency, as the tool reports it.
+        netlist: What it took, and its timing.
+        seconds: The run took.
+        log: What the tool printed.
+    """
+
+    seed: int
+    fmax_mhz: float = Field(gt=0)
+    netlist: Netlist
+    seconds: float
+    log: str
+
+
+class Spread(Record):
+    """How far the seeds lie apart: no single one is *the* clock frequency.
+
+    Attributes:
+        minimum: The slowest.
+        median: Of all; the lower of the middle two.
+        maximum: The fastest.
+    """
+
+    minimum: float
+    median: float
+    maximum: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Describe values.
+
+        Args:
+            values: At least one.
+
+        Returns:
+            Their spread.
+
+        >>> Spread.of([101.0, 98.5, 103.0, 99.0]).median
+        99.0
+        """
+        low, high = min(values), max(values)
+        return cls(minimum=low, median=statistics.median_low(values), maximum=high)
+
+
 class SynthesisReport(Record):
     """What a design costs on a part.
 
@@ -265,7 +316,9 @@ class SynthesisReport(Record):
         estimate: HLS's estimate, before logic synthesis.
         cosimulation: Cycles counted in simulation of the RTL.
         synthesised: Counted after synthesis, before placement.
-        routed: Counted after place and route.
+        routed: Counted after place and route; of several seeds, that with the median
+            clock frequency.
+        routed_seeds: Every seed's run, in the order asked for.
     """
 
     tools: dict[str, str] = Field(default_factory=dict)
@@ -276,3 +329,11 @@ class SynthesisReport(Record):
     cosimulation: Cosimulation | None = None
     synthesised: Netlist | None = None
     routed: Netlist | None = None
+    routed_seeds: tuple[RoutedSeed, ...] = ()
+
+    @property
+    def fmax_mhz(self) -> Spread | None:
+        """The clock frequency over the seeds; None where no seed was routed."""
+        if not self.routed_seeds:
+            return None
+        return Spread.of([run.fmax_mhz for run in self.routed_seeds])
