@@ -107,7 +107,7 @@ def print_ratios(fronts: Fronts, ours: str, levels: Sequence[float]) -> None:
     """Print, for each accuracy, how many times our LUTs each method takes."""
     others = [method for method in fronts if method != ours]
     print(f"\nLUT of each method / LUT of {ours}, at equal test accuracy")
-    print("  test    " + "".join(f"{method:<26}" for method in others))
+    print("  test    " + "".join(f"{method:<32}" for method in others))
     for level in levels:
         row = f"  {level:.3f}   "
         for method in others:
@@ -117,7 +117,7 @@ def print_ratios(fronts: Fronts, ours: str, levels: Sequence[float]) -> None:
                 text = "not reached by both"
             elif share < 0.95:
                 text += f" ({100 * share:.0f} % of draws)"
-            row += f"{text:<26}"
+            row += f"{text:<32}"
         print(row)
 
 
