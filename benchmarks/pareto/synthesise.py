@@ -2,9 +2,9 @@
 
     python benchmarks/pareto/synthesise.py --methods hgq2 uniform
 
-One recipe for all methods: Yosys for UltraScale+, combinational, flat, without I/O
-buffers. Inverters are not LUTs: later steps absorb them. Points whose Verilog is newer
-than their count are counted again.
+One recipe for all methods, that of the synthesis stage: Yosys for UltraScale+, flat,
+without I/O buffers. Inverters are not LUTs: later steps absorb them. Points whose
+Verilog is newer than their count are counted again.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from pathlib import Path
 
 from points import FOLDER, Point, read, read_all
 
-from hawq.synthesis.yosys import cells, read_verilog, run_yosys, stat
+from hawq.rtl.verilog import TOP
+from hawq.synthesis.fpga import synthesise_xilinx, verilog_sources
+from hawq.synthesis.parts import find_part
 
-PASSES = (
-    "scratchpad -set abc9.verify false",  # it does not end on logic without registers
-    "synth_xilinx -family xcup -flatten -noiopad -top network",
-)
+PART = "xcvu9p-flga2104-2L-e"
 
 
 def main() -> None:
@@ -75,15 +74,14 @@ def synthesise(folder: Path, seconds: float) -> dict[str, int]:
     Returns:
         Cell of the library → count.
     """
-    sources = [
-        path
-        for path in sorted((folder / "src").rglob("*.v"))
-        if not path.stem.endswith("_wrapper")
-    ]
-    counts = folder / "cells.json"
-    passes = [*read_verilog(sources), *PASSES, stat(counts)]
-    run_yosys(passes, folder, name="yosys", seconds=seconds)
-    return cells(counts)
+    netlist = synthesise_xilinx(
+        verilog_sources(folder),
+        TOP,
+        folder / "netlist",
+        part=find_part(PART),
+        seconds=seconds,
+    )
+    return netlist.resources.primitives
 
 
 if __name__ == "__main__":
