@@ -14,6 +14,8 @@ from hawq.records import SensitivityMap
 if TYPE_CHECKING:
     from torch import nn
 
+    from hawq.synthesis.record import SynthesisReport
+
 
 def check_cost_model(model: CostModel) -> None:
     """Hold a cost model to the contract of the seam ``hawq.cost``.
@@ -181,3 +183,48 @@ def _check_map(found: SensitivityMap, sites: Sequence[Any], samples: int) -> Non
                     f"{entry.site.name}: an array of shape {array.shape}, expected "
                     f"{shape}"
                 )
+
+
+def check_synthesis_tool(run: Callable[[], SynthesisReport]) -> SynthesisReport:
+    """Hold a synthesis tool to the contract of the seam ``hawq.synthesis``.
+
+    Its report must name the tools with their versions, top and part; have a number from
+    at least one step; say which file each number comes from; give a frequency of each
+    seed that its timing gives too, and as ``routed`` one of the seeds.
+
+    Args:
+        run: Runs the plug-in on a project.
+
+    Returns:
+        What it returned.
+
+    Raises:
+        AssertionError: if it breaks the contract; the message says how.
+    """
+    report = run()
+    if not (report.tools and all(report.tools.values())):
+        raise AssertionError(f"no tool or no version: {report.tools}")
+    if not (report.top and report.part):
+        raise AssertionError("top and part must say something")
+    runs = report.routed_seeds
+    netlists = (report.synthesised, report.routed, *(run.netlist for run in runs))
+    parts: list[Any] = [report.estimate, report.cosimulation]
+    for found in netlists:
+        if found is not None:
+            parts += [found.resources, found.timing, found.power]
+    given = [part for part in parts if part is not None]
+    if not given:
+        raise AssertionError("the report has no number")
+    if nameless := [part for part in given if not part.file]:
+        raise AssertionError(f"{type(nameless[0]).__name__} names no file")
+    for one in runs:
+        timing = one.netlist.timing
+        fmax_mhz = timing.fmax_mhz if timing else math.nan
+        if not math.isclose(one.fmax_mhz, fmax_mhz, rel_tol=1e-9):
+            raise AssertionError(
+                f"seed {one.seed}: {one.fmax_mhz:g} MHz, but its timing says "
+                f"{fmax_mhz:g} MHz"
+            )
+    if runs and report.routed not in [one.netlist for one in runs]:
+        raise AssertionError("routed is none of the seeds' netlists")
+    return report
