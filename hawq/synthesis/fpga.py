@@ -113,16 +113,8 @@ def yosys(
     if routes:
         tools["nextpnr-ecp5"] = nextpnr_version()
     share = 0.3 if routes else 1.0
-    synthesise = _SYNTHESISE[part.family]
-    synthesised = synthesise(
-        sources,
-        TOP,
-        folder,
-        part=part,
-        seconds=target.limit_s,
-        memory_gib=target.memory_gib,
-        on_line=_told(progress, "Yosys", phase, share),
-    )
+    told = _told(progress, share)
+    synthesised = synthesise(sources, TOP, folder, target, told)
     runs: tuple[RoutedSeed, ...] = ()
     if routes:
         runs = place_and_route_ecp5(
@@ -158,17 +150,15 @@ def median_run(runs: Sequence[RoutedSeed]) -> RoutedSeed:
     return ordered[(len(ordered) - 1) // 2]
 
 
-def _told(
-    progress: Progress, tool: str, find: Callable[[str], str | None], share: float
-) -> Line:
-    """Pass on the phases that a tool announces; what is left halves with each ten."""
+def _told(progress: Progress, share: float) -> Line:
+    """Pass on the passes; each hundred halves what is left, for nobody knows it."""
     told = 0
 
     def line(printed: str) -> None:
         nonlocal told
-        if what := find(printed):
+        if what := phase(printed):
             told += 1
-            progress(f"{tool}: {what}", share * (1 - 0.5 ** (told / 100)))
+            progress(f"Yosys: {what}", share * (1 - 0.5 ** (told / 100)))
 
     return line
 
@@ -256,6 +246,37 @@ def synthesise_ecp5(
         f"synth_ecp5 -top {top} -run map_ffs:",
     )
     return _synthesise(sources, passes, folder, part, seconds, memory_gib, on_line)
+
+
+def synthesise(
+    sources: Sequence[Path],
+    top: str,
+    folder: Path,
+    target: Target,
+    on_line: Line | None = None,
+) -> Netlist:
+    """Synthesise for the family of a target's part.
+
+    Args:
+        sources: Verilog.
+        top: Name of the module.
+        folder: Gets the files that ``synthesise_xilinx`` leaves.
+        target: Part and limits.
+        on_line: Told what Yosys prints.
+
+    Returns:
+        What is counted after synthesis.
+    """
+    part = find_part(target.part)
+    return _SYNTHESISE[part.family](
+        sources,
+        top,
+        folder,
+        part=part,
+        seconds=target.limit_s,
+        memory_gib=target.memory_gib,
+        on_line=on_line,
+    )
 
 
 _SYNTHESISE: Mapping[Family, Callable[..., Netlist]] = {

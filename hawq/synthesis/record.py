@@ -319,6 +319,8 @@ class SynthesisReport(Record):
         routed: Counted after place and route; of several seeds, that with the median
             clock frequency.
         routed_seeds: Every seed's run, in the order asked for.
+        layers_alone: Layer to what it takes synthesised alone, without registers. Their
+            sum is not the network's count.
     """
 
     tools: dict[str, str] = Field(default_factory=dict)
@@ -330,6 +332,7 @@ class SynthesisReport(Record):
     synthesised: Netlist | None = None
     routed: Netlist | None = None
     routed_seeds: tuple[RoutedSeed, ...] = ()
+    layers_alone: dict[str, Resources] = Field(default_factory=dict)
 
     @property
     def fmax_mhz(self) -> Spread | None:
