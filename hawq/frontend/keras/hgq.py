@@ -174,27 +174,43 @@ def _quantize(out: Writer, layer: Layer, role: str, x: str) -> str:
     if formats.shift:
         shift = out.constant(f"{role}/shift", formats.shift * scale)
         x = out.add("Add", [x, shift], shape, what=f"{role}/shifted")
-    fits = _fits(out, formats, x, scale)
+    bounds = _bounds(out, formats, x, scale)
+    fits = bounds is not None and bool(
+        (bounds[0] >= formats.low).all() and (bounds[1] <= formats.high).all()
+    )
     if formats.wraps and not fits:
+        _require_narrow(layer, role, bounds)
         x = out.quant(x, scale, _WIDE, rounding=formats.rounding, what=f"{role}/whole")
         x = _wrap(out, formats, role, x, scale)
     x = _saturate(out, formats, role, x, scale, fits)
     return x if unit is not None else _times(out, x, step, f"{role}/values")
 
 
-def _fits(out: Writer, formats: Formats, x: str, scale: float) -> bool:
-    """Tell whether proven bounds show that no value is beyond the ends."""
+def _bounds(
+    out: Writer, formats: Formats, x: str, scale: float
+) -> tuple[Floats, Floats] | None:
+    """Prove bounds of the whole steps; nothing is known of a real input."""
     try:
-        graph = lower_model(out.until(x))
-    except HawqError:  # nothing is known of a real input
-        return False
-    tensor = graph.tensors[x]
+        tensor = lower_model(out.until(x)).tensors[x]
+    except HawqError:
+        return None
     unit = float(tensor.scale) / scale
     low, high = (
         formats.rounded(bounds.astype(np.float64) * unit)
         for bounds in (tensor.lows, tensor.highs)
     )
-    return bool((low >= formats.low).all() and (high <= formats.high).all())
+    return low, high
+
+
+def _require_narrow(
+    layer: Layer, role: str, bounds: tuple[Floats, Floats] | None
+) -> None:
+    most = 0.0 if bounds is None else max(-bounds[0].min(), bounds[1].max())
+    if most >= 2 ** (_WIDE - 1):
+        raise layer.refuse(
+            f"its {role} wraps values of up to {most:.3g} steps, expected fewer than "
+            f"2^{_WIDE - 1}, which float32 holds: train with overflow_mode SAT"
+        )
 
 
 def _wrap(out: Writer, formats: Formats, role: str, x: str, scale: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 
 from hawq.errors import NetworkError
+from hawq.frontend.keras.hgq import write_quantizer
+from hawq.frontend.keras.layer import Layer
 from hawq.frontend.keras.read import read_keras
 from hawq.integer.execute import trace
 from hawq.integer.lower import lower_model
@@ -134,3 +137,32 @@ def test_quantizer_is_refused_by_name(
 
     with pytest.raises(NetworkError, match=f"^{expected}$"):
         read_keras(path)
+
+
+def quantizer(layer_of, overflow: str, integer: float, fraction: float) -> Layer:
+    """A signed quantizer of three channels."""
+    settings = {"q_type": "kif", "overflow_mode": overflow, "round_mode": "RND"}
+    order = (integer, fraction, 1) if overflow == "SAT" else (fraction, 1, integer)
+    arrays = tuple(np.full(3, bits, dtype=np.float32) for bits in order)
+    layer = layer_of("Quantizer", config={"config": settings})
+    return replace(layer, quantizers={"q": arrays})
+
+
+def test_wrapping_beyond_float32_is_refused(compute, layer_of) -> None:
+    first, second = (
+        quantizer(layer_of, overflow, integer, 4)
+        for overflow, integer in (("SAT", 20), ("WRAP", 2))
+    )
+    message = re.escape(
+        "layer 'l' (Quantizer): its q wraps values of up to 1.68e+07 steps, expected "
+        "fewer than 2^23, which float32 holds: train with overflow_mode SAT"
+    )
+
+    with pytest.raises(NetworkError, match=f"^{message}$"):
+        compute(
+            lambda out, layer, xs: write_quantizer(
+                out, second, [write_quantizer(out, layer, xs)]
+            ),
+            first,
+            np.zeros(3),
+        )
