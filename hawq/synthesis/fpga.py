@@ -18,7 +18,7 @@ from hawq.records import Record
 from hawq.rtl.verilog import TOP
 from hawq.stage import Progress, silent
 from hawq.synthesis.nextpnr import nextpnr_version, place_and_route_ecp5
-from hawq.synthesis.parts import Family, Part, find_part
+from hawq.synthesis.parts import Family, Part, find_part, require_room
 from hawq.synthesis.process import Line
 from hawq.synthesis.record import (
     Netlist,
@@ -87,7 +87,11 @@ class Target(Record):
 
 
 def yosys(
-    project: Path, folder: Path, target: Target, progress: Progress = silent
+    project: Path,
+    folder: Path,
+    target: Target,
+    progress: Progress = silent,
+    adders: float | None = None,
 ) -> SynthesisReport:
     """Synthesise an RTL project, and place and route it where nextpnr can.
 
@@ -96,17 +100,20 @@ def yosys(
         folder: Gets netlists, reports, logs and scripts.
         target: Part, seeds and limits.
         progress: Told the passes.
+        adders: alkaid's cost of the adder graph, to refuse what cannot fit the part
+            before anything runs; None lets it pass.
 
     Returns:
         Counts after synthesis and, of ECP5 parts, after place and route with each seed;
         files are relative to the folder.
 
     Raises:
-        InputError: if the part is unknown.
+        InputError: if the part is unknown or too small.
         StageError: if there is no RTL.
         ToolError: if a tool is missing, fails or exceeds its limits.
     """
     part = find_part(target.part)
+    require_room(part, adders or 0)
     sources = verilog_sources(project)
     tools = {"yosys": version_of_yosys()}
     routes = part.family == "ecp5" and bool(target.seeds)

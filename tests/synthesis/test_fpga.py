@@ -169,6 +169,12 @@ def test_a_part_is_checked_before_anything_runs(project: Path, tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
+def test_room_is_checked_before_anything_runs(project: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^the network is too large for LFE5U-25F"):
+        yosys(project, tmp_path / "out", Target(part=ECP5), adders=1e6)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_project_without_sources(tmp_path: Path) -> None:
     message = r"^.*/src has no Verilog: run rtl$"
     with pytest.raises(StageError, match=message):
