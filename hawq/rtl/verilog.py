@@ -31,7 +31,7 @@ class Rtl:
         folder: Of the project; sources are in ``src``.
         flavour: The language.
         latency_cycles: Clocks from the first registers to the last; 0 without any.
-        stages: Registers in a row from an input to its output.
+        stages: Registers in a row from an input to its output: one more.
         formats: Of each element of the inputs and of the outputs: whether it is
             signed, its bits, and the power of two that its lowest bit is worth.
         adders: alkaid's cost of the adder graph, about one LUT a unit.
@@ -45,6 +45,7 @@ class Rtl:
         *,
         flavour: Flavour = "verilog",
         levels: float | None = 5,
+        stages: int | None = None,
         clock_ns: float = 5.0,
         part: str = "xcvu9p-flga2104-2L-e",
     ) -> None:
@@ -56,6 +57,7 @@ class Rtl:
             flavour: The language.
             levels: Adder levels between registers, at most; None for logic without
                 registers or a clock.
+            stages: Of logic between registers, whatever the levels.
             clock_ns: For the constraints that are written beside the sources.
             part: For the vendor scripts that are written beside the sources.
         """
@@ -66,14 +68,15 @@ class Rtl:
             folder,
             prj_name=TOP,
             flavor=flavour,
-            latency_cutoff=-1 if levels is None else levels,
+            n_stages=stages or -1,
+            latency_cutoff=-1 if levels is None or stages else levels,
             ternary_fuse=False,  # fewer LUTs and a better clock
             clock_period=clock_ns,
             part_name=part,
         )
         self.folder, self.flavour = folder.resolve(), flavour
         self.latency_cycles = int(self._model.latency)
-        self.stages = self.latency_cycles + 1 if levels is not None else 0
+        self.stages = self.latency_cycles + 1 if levels or stages else 0
         ports = (*self._model.fsm.inp_signals, *self._model.fsm.out_signals)
         self.formats = tuple(
             tuple((bool(k), int(k + i + f), -int(f)) for k, i, f in port.precisions)
