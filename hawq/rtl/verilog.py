@@ -89,16 +89,18 @@ class Rtl:
         """Write sources, constraints and the simulator's harness."""
         self._model.write()
 
-    def compile(self, seconds: float = 1800) -> None:
+    def compile(self, seconds: float = 1800, *, optimise: bool = True) -> None:
         """Compile the simulator.
 
         Args:
             seconds: Time limit.
+            optimise: Whether to run fast; else it compiles in half the time.
 
         Raises:
             ToolError: if Verilator, make or g++ is missing, fails or takes too long.
         """
         stamp = "simulation"
+        flags = _FLAGS if optimise else f"{_FLAGS} -MAKEFLAGS OPT_GLOBAL=-O0"
         environment = {
             **simulator_environment(),
             "VM_PREFIX": TOP,
@@ -106,12 +108,12 @@ class Rtl:
             "SOURCE_TYPE": self.flavour,
             "STAMP": stamp,
             "EXTRA_CXXFLAGS": "",
-            "VERILATOR_FLAGS": f"-Wall {_FLAGS}"
-            if self.flavour == "verilog"
-            else _FLAGS,
+            "VERILATOR_FLAGS": f"-Wall {flags}" if self.flavour == "verilog" else flags,
             "N_JOBS": str(len(os.sched_getaffinity(0))),
         }
         command = ["make", "-f", "build_fsm_binder.mk"]
+        if not optimise:
+            command.append("CFLAGS=-std=c++17 -fPIC -O0")
         log = self.folder / "sim" / "verilator.log"
         with log.open("w") as output:
             try:

@@ -83,7 +83,7 @@ def test_an_unrolled_residual_network_is_equal(tmp_path: Path) -> None:
     graph = residual_network()
     rtl = Rtl(trace_graph(graph), tmp_path, levels=6)
     rtl.write()
-    rtl.compile()
-    comparison, _ = compare(graph, rtl, None, 300, seed=1)
+    rtl.compile(optimise=False)
+    comparison, _ = compare(graph, rtl, None, 100, seed=1)
     assert comparison.equal
     assert {row.tensor for row in comparison.tensors} == set(graph.outputs)
