@@ -136,8 +136,14 @@ def place_and_route_ecp5(
             log=log.name,
         )
 
+    if workers == 1:
+        return tuple(map(run, seeds))
     with ThreadPoolExecutor(workers) as pool:
-        return tuple(pool.map(run, seeds))
+        try:
+            return tuple(pool.map(run, seeds))
+        except BaseException:
+            told.stopped = True  # the others' next line ends them
+            raise
 
 
 def _command(
@@ -166,8 +172,11 @@ class _Told:
         self._progress, self._runs = progress, runs
         self._reached: dict[int, int] = {}
         self._lock = Lock()
+        self.stopped = False
 
     def line(self, seed: int, printed: str) -> None:
+        if self.stopped:
+            raise ToolError(f"nextpnr, seed {seed}: ended, for another seed failed")
         before = self._reached.get(seed, -1)
         for step in range(before + 1, len(_PHASES)):
             pattern, what = _PHASES[step]
