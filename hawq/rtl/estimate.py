@@ -4,7 +4,7 @@ Weights count in signed digits: ``n`` digits of an output are ``n - 1`` adders. 
 leaves some of them, and each is about as wide as the mean of input and output. The
 constants were fitted to alkaid's own cost of dense layers of 238 to 8,067 weights of 4
 to 8 bits, of both jet taggers and of small convolutions: LUTs agree to a factor of 1.5,
-registers and seconds to a factor of 2.
+registers to a factor of 2, seconds to a factor of 3.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from hawq.integer.tensor import Tensor
 MAX_LUTS = 250_000
 """A fifth of the largest common parts; Verilator compiles it in some ten minutes."""
 
-MAX_TRACE_S = 1800.0
-"""Half an hour of searching for adders to share."""
+MAX_TRACE_S = 900.0
+"""A quarter of an hour; beyond that the search grows faster than its estimate."""
 
 _SHARED = 0.45
 """Adders that are left when common ones are shared, per adder of digits."""

@@ -112,6 +112,12 @@ def test_each_node(shape: tuple[int, ...], node: Any) -> None:
     assert_equal(graph_of(node, shape=shape))
 
 
+def test_bits_are_convolved() -> None:
+    kernel = np.arange(-12, 12).reshape(3, 2, 2, 2)
+    conv = Conv(("q",), "y", kernel, ONE, WINDOW)
+    assert_equal(graph_of(conv, shape=IMAGE, grid=Grid(0, 1, ONE)))
+
+
 ROUNDINGS = st.sampled_from(list(Rounding))
 
 
