@@ -75,6 +75,19 @@ def _write_words(
                 file.write(f"{word:0{digits}x}\n")
 
 
+def require_cocotb() -> None:
+    """Stop if the bench cannot run.
+
+    Raises:
+        ToolError: if cocotb is not installed.
+    """
+    if importlib.util.find_spec("cocotb_tools") is None:
+        raise ToolError(
+            "the bench needs cocotb, which is not installed: "
+            "pip install 'hawq[synthesis]', or set bench = false"
+        )
+
+
 def run_bench(folder: Path, *, seed: int, seconds: float = 1800) -> int:
     """Run the bench with Verilator.
 
@@ -90,11 +103,7 @@ def run_bench(folder: Path, *, seed: int, seconds: float = 1800) -> int:
         MismatchError: if one fails.
         ToolError: if cocotb or Verilator is missing, fails or takes too long.
     """
-    if importlib.util.find_spec("cocotb_tools") is None:
-        raise ToolError(
-            "the bench needs cocotb, which is not installed: "
-            "pip install 'hawq[synthesis]', or set bench = false"
-        )
+    require_cocotb()
     variables = simulator_environment() | {"COCOTB_RANDOM_SEED": str(seed)}
     command = ["make", f"PYTHON={sys.executable}"]
     log = folder / "bench.log"

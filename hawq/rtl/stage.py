@@ -126,12 +126,15 @@ def run(context: StageContext) -> RtlRecord:
         after idle clocks, and with the bench also after stalls and resets.
     """
     from hawq.integer.lower import lower_qonnx
+    from hawq.rtl.bench import require_cocotb
     from hawq.rtl.estimate import require_size
     from hawq.rtl.interface import write_top
     from hawq.rtl.pipeline import deepest
     from hawq.rtl.trace import trace_graph
 
     settings: Settings = context.settings
+    if settings.bench:
+        require_cocotb()
     graph = lower_qonnx(context.inputs["export"] / "network.onnx")
     size = require_size(graph, settings.lut_limit, settings.trace_limit_s)
     context.progress(

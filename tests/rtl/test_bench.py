@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 from pathlib import Path
 
@@ -60,6 +61,18 @@ def test_a_bench_that_cannot_be_built_is_one_line(bench: Path, tmp_path: Path) -
         ToolError, match=r"^the bench did not run: .*no such simulator.*; see .*log$"
     ):
         run_bench(tmp_path, seed=1)
+
+
+def test_a_missing_cocotb_is_named(
+    bench: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        ToolError,
+        match=r"^the bench needs cocotb, which is not installed: pip install "
+        r"'hawq\[synthesis\]', or set bench = false$",
+    ):
+        run_bench(bench, seed=1)
 
 
 @pytest.mark.parametrize(("stages", "depth"), [(1, 2), (2, 3), (7, 8), (8, 3)])
