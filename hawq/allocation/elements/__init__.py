@@ -1,0 +1,1 @@
+"""Bits for every single weight and every activation channel, by curvature and cost."""
