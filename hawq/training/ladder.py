@@ -53,11 +53,11 @@ class Shape:
 
     def split_biases(self, row: Tensor) -> list[Tensor]:
         """View rows of shape (K, biases) as (K, 1, units)."""
-        return [p.unsqueeze(1) for p in torch.split(row, self.sizes[1:], dim=1)]
+        return [p.unsqueeze(1) for p in torch.split(row, list(self.sizes[1:]), dim=1)]
 
     def split_channels(self, row: Tensor) -> list[Tensor]:
         """View rows of shape (K, channels) as (K, 1, channels of a layer)."""
-        return [p.unsqueeze(1) for p in torch.split(row, self.sizes[:-1], dim=1)]
+        return [p.unsqueeze(1) for p in torch.split(row, list(self.sizes[:-1]), dim=1)]
 
 
 @dataclass
