@@ -30,7 +30,10 @@ from hawq.training.ladder import Shape
 from hawq.training.teacher import teach
 
 SHAPE = Shape((16, 64, 32, 32, 5))
-BUDGETS = (420, 500, 600, 850, 1300, 2000, 3000, 5000, 8000, 14_000, 20_000)
+BUDGETS = (
+    *(170, 200, 250, 300, 350, 450, 520, 600, 750, 850, 920, 1000, 1300, 1700, 2000),
+    *(2400, 3000, 4000, 5000, 8000, 14_000, 20_000),
+)
 METHOD = "elements"
 NAMES = ("weight", "bias", "fraction", "integer")
 
