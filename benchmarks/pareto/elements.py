@@ -2,11 +2,14 @@
 
     python benchmarks/pareto/data.py
     python benchmarks/pareto/elements.py --epochs 2000 --seed 1
+    python benchmarks/pareto/elements.py --exchange 60
     python benchmarks/pareto/synthesise.py --methods elements
 
-Each seed leaves its archive in ``elements-archives`` and is not trained again. Of all
-archives the network of the highest validation accuracy below each budget becomes a
-point: QONNX, combinational Verilog, and the comparison of the two on every jet.
+Each seed leaves its archive in ``elements-archives`` and is not trained again.
+``--exchange`` searches on, that many seconds each, from the networks chosen of all
+archives, and archives what it finds. Of all archives the network of the highest
+validation accuracy below each budget becomes a point: QONNX, combinational Verilog, and
+the comparison of the two on every jet of validation and test.
 """
 
 from __future__ import annotations
@@ -20,13 +23,14 @@ import numpy as np
 import torch
 from points import FOLDER, Point, measured
 
+from hawq.allocation.elements.exchange import Search, State, digit_cost, exchange
 from hawq.export.elements import ElementNetwork, without_dead, write_elements
 from hawq.integer.execute import execute
 from hawq.integer.lower import lower_qonnx
 from hawq.rtl.trace import input_integers, trace_graph
 from hawq.rtl.verilog import Rtl
 from hawq.training.elements import Archive, Ramp, Trainer, train
-from hawq.training.ladder import Shape
+from hawq.training.ladder import Formats, Shape, forward
 from hawq.training.teacher import teach
 
 SHAPE = Shape((16, 64, 32, 32, 5))
@@ -47,6 +51,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2000)
     parser.add_argument("--rates", type=float, nargs="+", default=[2e-3])
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--exchange", type=float, default=0.0)
     arguments = parser.parse_args()
     with np.load(arguments.folder / "jets.npz") as file:
         data = dict(file)
@@ -56,17 +61,62 @@ def main() -> None:
         archive = ramp(data, arguments.epochs, tuple(arguments.rates), arguments.seed)
         archives.mkdir(parents=True, exist_ok=True)
         save(archive, path)
-    rows = [row for file in sorted(archives.glob("*.npz")) for row in load(file)]
+    exchanged = archives / "exchanged.npz"
+    if arguments.exchange and not exchanged.exists():
+        search_on(choose(load_all(archives)), data, arguments.exchange, exchanged)
+    for row, budget in choose(load_all(archives)):
+        point, predicted = convert(row, budget, data, arguments.folder)
+        point.save(arguments.folder, predicted)
+        print(point, flush=True)
+
+
+def load_all(archives: Path) -> list[Arrays]:
+    """Read the networks of every archive."""
+    return [row for file in sorted(archives.glob("*.npz")) for row in load(file)]
+
+
+def choose(rows: list[Arrays]) -> list[tuple[Arrays, int]]:
+    """Choose for each budget the best by validation, with the budget; no one twice."""
     chosen: dict[int, int] = {}
     for budget in BUDGETS:
         below = [i for i, row in enumerate(rows) if row["cost"] <= budget]
         if below:
             best = max(below, key=lambda i: float(rows[i]["validation"]))
             chosen.setdefault(best, budget)
-    for index, budget in chosen.items():
-        point, predicted = convert(rows[index], budget, data, arguments.folder)
-        point.save(arguments.folder, predicted)
-        print(point, flush=True)
+    return [(rows[index], budget) for index, budget in chosen.items()]
+
+
+def search_on(
+    starts: list[tuple[Arrays, int]], data: Arrays, seconds: float, path: Path
+) -> None:
+    """Exchange grid steps of some networks and archive the results."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    t = {name: torch.tensor(array, device=device) for name, array in data.items()}
+    one_hot = torch.nn.functional.one_hot(t["y_train"].long(), SHAPE.sizes[-1]).float()
+    goal = 0.3 * one_hot + 0.7 * teach(t["x_train"], one_hot)
+    found: dict[str, list[Any]] = {name: [] for name in (*NAMES, "validation", "cost")}
+    for row, budget in starts:
+        w, b, f, i = (
+            torch.tensor(row[name], dtype=torch.float32, device=device)[None]
+            for name in NAMES
+        )
+        state = State(w, b, Formats(w, w, f, i))
+        price = 0.2 / digit_cost(SHAPE, state, w).item()
+        state = exchange(SHAPE, state, t["x_train"], goal, Search(price, seconds))
+        logits = forward(
+            SHAPE, state.weight, state.bias, state.formats, t["x_validation"]
+        )
+        right = logits[0][0].argmax(-1) == t["y_validation"]
+        new = (state.weight, state.bias, f, i)
+        for name, value in zip(NAMES, new, strict=True):
+            found[name].append(value[0].cpu().numpy())
+        found["validation"].append(right.float().mean().item())
+        found["cost"].append(digit_cost(SHAPE, state, state.weight).item())
+        print(
+            f"{budget}: {found['cost'][-1]:.0f}, {found['validation'][-1]:.4f}",
+            flush=True,
+        )
+    np.savez_compressed(path, **{name: np.array(v) for name, v in found.items()})
 
 
 def ramp(data: Arrays, epochs: int, rates: tuple[float, ...], seed: int) -> Archive:
