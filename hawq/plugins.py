@@ -23,6 +23,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "hawq.cost": {
         "bops": "hawq.allocation.cost:bops",
         "bops_dense": "hawq.allocation.cost:bops_dense",
+        "ebops": "hawq.allocation.measured:ebops",
+        "latency_ns": "hawq.allocation.measured:latency_ns",
+        "lut": "hawq.allocation.measured:lut",
         "memory_bits": "hawq.allocation.cost:memory_bits",
     },
     "hawq.backend": {

@@ -29,6 +29,7 @@ class QuantizedLayer:
         bias: Integers on the accumulator's grid, shape (outputs,), or None.
         bias_bits: Their width; 0 without bias.
         macs: Multiplications a sample.
+        signed: Whether the activations can be negative.
     """
 
     name: str
@@ -38,6 +39,7 @@ class QuantizedLayer:
     bias: IntArray | None
     bias_bits: int
     macs: int
+    signed: bool = False
 
     @property
     def fan_in(self) -> int:

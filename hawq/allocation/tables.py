@@ -190,12 +190,12 @@ class Tables:
             What cost models price.
         """
         weights = self.calibrations[layer.weight_site][weight_bits]
+        activations = self.calibrations[layer.input_site][activation_bits]
         key = (layer.weight_site, weight_bits)
         if key not in self._integers:
             self._integers[key] = weights.integers(layer.weight)
         bias, bias_bits = None, 0
         if layer.bias is not None:
-            activations = self.calibrations[layer.input_site][activation_bits]
             grid = weights.fractions() + activations.fractions()
             bias = FixedPoint(True, 64, 64).quantize(np.ldexp(layer.bias, grid))
             needs_sign, width = smallest_width(int(bias.min()), int(bias.max()))
@@ -208,6 +208,7 @@ class Tables:
             bias=bias,
             bias_bits=bias_bits,
             macs=layer.macs,
+            signed=activations.format.signed,
         )
 
     def network(self, bits: Mapping[str, int]) -> list[QuantizedLayer]:

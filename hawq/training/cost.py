@@ -50,12 +50,18 @@ def quantized_layers(
             if bias is None
             else smallest_width(int(bias.min()), int(bias.max()))[1],
             macs=integers.size,
+            signed=_is_signed(network, entering),
         )
 
 
 def _input_scale(network: nn.Sequential, name: str) -> torch.Tensor:
     layer: Any = network.get_submodule(name)
     return torch.as_tensor(layer.act_quant.scale())
+
+
+def _is_signed(network: nn.Sequential, name: str) -> bool:
+    layer: Any = network.get_submodule(name)
+    return bool(layer.act_quant.is_signed)
 
 
 def nonzero_fractions(network: nn.Sequential) -> dict[str, float]:

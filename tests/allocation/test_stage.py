@@ -76,6 +76,19 @@ def allocate(inputs, tmp_path):
     return allocate_with
 
 
+def test_luts_and_nanoseconds_can_be_budgets(allocate):
+    free, _ = allocate(budgets={"lut": 1e9})
+    luts, ns = free.costs["lut"], free.costs["latency_ns"]
+
+    small, _ = allocate(budgets={"lut": 0.5 * luts})
+    fast, _ = allocate(budgets={"lut": luts, "latency_ns": 0.8 * ns})
+
+    assert small.costs["lut"] <= 0.5 * luts
+    assert fast.costs["latency_ns"] <= 0.8 * ns
+    for record in (small, fast):
+        assert record.loss_rise_nats > free.loss_rise_nats
+
+
 def test_every_site_but_the_biases_gets_a_format(allocate):
     record, _ = allocate()
 

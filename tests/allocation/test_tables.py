@@ -137,15 +137,22 @@ def test_a_bias_per_channel_takes_each_channels_grid():
     assert one.bias_bits == 8
 
 
+def test_a_layer_knows_whether_its_input_can_be_negative(tables):
+    assert tables.quantized(tables.layers[0], 3, 4).signed
+
+
 def test_a_layer_without_bias_has_none():
     layer = Layer("fc1", "fc1.weight", "input", WEIGHT, None, 6)
     found = Tables(layers=(layer,), weighting="tensor", samples=1)
     found.add(sensitivity(), SiteValues("fc1.weight", WEIGHT, signed=True), (4,))
+    inputs = SiteValues("input", np.ones((1, 3)), signed=False)
+    found.add(sensitivity("input"), inputs, (8,))
 
     one = found.quantized(layer, 4, 8)
 
     assert one.bias is None
     assert one.bias_bits == 0
+    assert not one.signed
 
 
 def test_prices_depend_on_both_widths(tables):

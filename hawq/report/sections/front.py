@@ -15,6 +15,7 @@ COST_TITLES = {
     "memory_bits": "memory of weights and biases [bits]",
     "lut": "look-up tables",
     "latency_ns": "latency [ns]",
+    "ebops": "effective bit operations a sample (EBOPs)",
 }
 """How costs are written on axes."""
 
@@ -24,6 +25,7 @@ COST_NAMES = {
     "memory_bits": "bits of memory",
     "lut": "look-up tables",
     "latency_ns": "ns of latency",
+    "ebops": "EBOPs",
 }
 """How costs are called in a sentence."""
 
