@@ -197,8 +197,8 @@ class MeasuredCosts(Record):
         tools: Versions of what made the measurements.
         passes: Of Yosys.
         grid: Digest of the layers that were fitted to.
-        lut_errors: Set of layers → errors; ``fitted`` is what was fitted to, all
-            others are held out.
+        lut_errors: Set of layers → errors: ``fitted``, what was fitted to; held out,
+            ``drawn`` of other sizes and cut from a ``network``; ``unseen``, both.
         delay_errors: The same of delays.
         adder_errors: The same of LUTs, with alkaid's own cost, times one fitted
             factor, in place of the law.

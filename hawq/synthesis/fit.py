@@ -30,8 +30,11 @@ from hawq.synthesis.grid import GridLayer, draw_layers
 from hawq.synthesis.measure import PASSES, LayerMeasurement, measure_layers
 from hawq.synthesis.trained import cut_layers
 
-FITTED, DRAWN, TRAINED = "fitted", "held out", "network"
+FITTED, DRAWN, TRAINED = "fitted", "drawn", "network"
 """The sets of layers: the grid; drawn at sizes between the grid's; a network's own."""
+
+UNSEEN = "unseen"
+"""All sets but the one that was fitted to."""
 
 TOOLS = ("pyosys", "alkaid")
 
@@ -153,10 +156,12 @@ def fit(
     factor = float(np.exp(np.mean(np.log(luts[chosen] / adders[chosen]))))
 
     def errors(predicted: Floats, found: Floats) -> dict[str, Errors]:
+        members = {name: np.array(sets) == name for name in dict.fromkeys(sets)}
+        members[UNSEEN] = ~members[FITTED]
         return {
             name: compare(predicted[mine], found[mine])
-            for name in dict.fromkeys(sets)
-            if (mine := np.array(sets) == name).any()
+            for name, mine in members.items()
+            if mine.any()
         }
 
     drawn = [layers[i] for i in chosen]

@@ -78,17 +78,18 @@ def test_errors_by_hand():
 
 def test_every_set_is_compared_and_one_is_fitted():
     layers = draw_layers(20, 1) + draw_layers(5, 2, other_sizes=True)
-    sets = ["fitted"] * 20 + ["held out"] * 5
+    sets = ["fitted"] * 20 + ["drawn"] * 5
     measurements = exactly(layers)
     doubled = [m.model_copy(update={"lut": 2 * m.lut}) for m in measurements[20:]]
 
     found = fit(sets, layers, measurements[:20] + doubled)
 
     assert found.lut_errors["fitted"].median == pytest.approx(0.0, abs=1e-6)
-    assert found.lut_errors["held out"].mean == pytest.approx(-0.5, abs=1e-6)
-    assert found.delay_errors["held out"].percentile_90 == pytest.approx(0.0, abs=1e-9)
+    assert found.lut_errors["drawn"].mean == pytest.approx(-0.5, abs=1e-6)
+    assert found.delay_errors["drawn"].percentile_90 == pytest.approx(0.0, abs=1e-9)
     assert found.adder_factor == pytest.approx(1.25)
-    assert found.adder_errors["held out"].median == pytest.approx(0.5)
+    assert found.adder_errors["drawn"].median == pytest.approx(0.5)
+    assert found.lut_errors["unseen"] == found.lut_errors["drawn"]
     other = fit(["fitted"] * 19 + ["rest"] * 6, layers, measurements)
     assert other.grid != found.grid
 
@@ -124,7 +125,7 @@ def test_the_command_leaves_laws_and_a_table(tmp_path, monkeypatch):
     assert MeasuredCosts.model_validate_json(written) == costs
     with (tmp_path / "layers.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["set"] for row in rows] == ["fitted"] * 10 + ["held out"] * 3
+    assert [row["set"] for row in rows] == ["fitted"] * 10 + ["drawn"] * 3
     for row in rows:
         ratio = float(row["predicted_lut"]) / float(row["measured_lut"])
         assert ratio == pytest.approx(1, abs=1e-6)

@@ -65,6 +65,6 @@ def test_predictions_hold_on_a_layer_that_nobody_fitted(tmp_path):
     # One layer of many: twice the error that nine of ten stay below.
     errors = measured()
     off = lut.price(layer.quantized) / found.lut - 1
-    assert abs(off) < 2 * errors.lut_errors["held out"].percentile_90
+    assert abs(off) < 2 * errors.lut_errors["unseen"].percentile_90
     off = latency_ns.price(layer.quantized) / found.delay_ns - 1
-    assert abs(off) < 2 * errors.delay_errors["held out"].percentile_90
+    assert abs(off) < 2 * errors.delay_errors["unseen"].percentile_90
