@@ -1,8 +1,8 @@
 """Where registers go: a latency in clocks or nanoseconds becomes a number of stages.
 
-Delays are counted in adder levels, alkaid's unit: about one for an adder of a few bits,
-less for a multiplexer or a gate. What a level takes in nanoseconds is an estimate that
-the user gives; place and route measures it.
+Delays are counted in adder levels: one for an adder, half for a multiplexer or a gate.
+What a level takes in nanoseconds is an estimate that the user gives; place and route
+measures it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hawq.errors import InfeasibleError
+from hawq.rtl.delays import count_levels
 
 LEVEL_NS = 0.8
 """For UltraScale+ of speed grade 2. ECP5 takes some 2.5."""
@@ -69,7 +70,7 @@ def stages_for(logic: Any, target: Target) -> int:
         InfeasibleError: if no number within the latency fits; it names what would.
     """
     most, levels = target.cycles, target.clock_ns / target.level_ns
-    first = max(1, int(logic.latency[1] / levels))
+    first = max(1, int(count_levels(logic).latency[1] / levels))
     for stages in range(first, MAX_STAGES):
         if deepest(logic, stages) <= levels:
             break
@@ -101,7 +102,7 @@ def deepest(logic: Any, stages: int) -> float:
     """
     from alkaid.trace.pipeline import to_pipeline
 
-    fsm = to_pipeline(logic, n_stages=stages, verbose=False)
+    fsm = to_pipeline(count_levels(logic), n_stages=stages, verbose=False)
     return max(map(_depth, fsm.logic.values()), default=0.0)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from hawq.errors import ToolError
 from hawq.fixed import IntArray
+from hawq.rtl.delays import count_levels
 
 Flavour = Literal["verilog", "vhdl"]
 
@@ -68,7 +69,7 @@ class Rtl:
         from alkaid.codegen.rtl import RTLModel
 
         self._model: Any = RTLModel(
-            logic,
+            count_levels(logic),
             folder,
             prj_name=TOP,
             flavor=flavour,

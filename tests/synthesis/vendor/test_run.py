@@ -303,9 +303,7 @@ def test_a_tool_that_hangs_is_ended(
     install("scp", COPY)
     install("rsync", COPY)
     install("vitis_hls", "exec sleep 60")
-    message = (
-        r"^(env|vitis_hls on fpga) was ended after 1 s, the time limit: raise "
-    )
+    message = r"^(env|vitis_hls on fpga) was ended after 1 s, the time limit: raise "
     with pytest.raises(ToolError, match=message):
         vitis_hls(project, firmware, Target(host=host, limit_s=1))
 

@@ -1,0 +1,197 @@
+"""Bits chosen by predicted LUTs against bits chosen by BOPs, both synthesised.
+
+    python benchmarks/lut_budget.py --build build/jets --losses 0.01 0.03 0.1
+
+For each rise of the loss that the integer programme may predict it finds the widths of
+fewest LUTs and those of fewest bit operations: at equal predicted loss the two differ
+only in what they save. Each is trained, exported, made RTL without registers and
+synthesised by Yosys for UltraScale+. Accuracies are those of the validation split that
+training selects on, and of the test split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from hawq import compute, flow
+from hawq.allocation.allocate import calibrate_network
+from hawq.allocation.cost import bops
+from hawq.allocation.measured import lut
+from hawq.allocation.programme import Programme, Term
+from hawq.allocation.solver import Solution, smallest
+from hawq.allocation.stage import Settings
+from hawq.allocation.tables import Tables
+from hawq.data.dataset import Dataset
+from hawq.export import stage as export
+from hawq.integer.lower import lower_qonnx
+from hawq.model.fold import fold_batch_norm
+from hawq.model.network import load_float, standardise
+from hawq.records import SensitivityMap
+from hawq.rtl.trace import trace_graph
+from hawq.rtl.verilog import TOP, Rtl
+from hawq.stage import StageContext
+from hawq.synthesis.fpga import synthesise_xilinx, verilog_sources
+from hawq.synthesis.parts import find_part
+from hawq.training import stage as training
+
+PART = "xcvu9p-flga2104-2L-e"
+LIMIT_S = 3600.0
+COSTS = {"lut": lut, "bops": bops}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained and synthesised network.
+
+    Attributes:
+        validation: Accuracy.
+        test: Accuracy.
+        luts: Synthesised.
+        adders: alkaid's cost of its adder graph.
+        seconds: That all took.
+    """
+
+    validation: float
+    test: float
+    luts: float
+    adders: float
+    seconds: float
+
+
+def main() -> None:
+    """Train and synthesise every pair and print a table."""
+    arguments = parse()
+    tables = calibrate(arguments.build)
+    programme = Programme(
+        decisions=tables.decisions(),
+        costs={
+            **{name: tables.prices(model) for name, model in COSTS.items()},
+            "loss": tuple(
+                Term((d.name,), np.array(d.loss)) for d in tables.decisions()
+            ),
+        },
+    )
+    items = [
+        (loss, name, smallest(programme, name, {"loss": loss}))
+        for loss in arguments.losses
+        for name in COSTS
+    ]
+    print(
+        "loss    fewest  bits (input, weights, activations)  BOPs     LUT    LUT      "
+        "adders   validation  test\n"
+        "[nats]                                                       predicted, "
+        "measured",
+        flush=True,
+    )
+    with compute.executor(arguments.workers) as pool, TemporaryDirectory() as scratch:
+        found = run_all(pool, arguments, tables, items, Path(scratch))
+    for loss in arguments.losses:
+        ours, theirs = found[loss, "lut"], found[loss, "bops"]
+        print(
+            f"loss {loss:g}: {ours.luts / theirs.luts:.3f} of the LUTs, accuracy "
+            f"{100 * (ours.validation - theirs.validation):+.2f} on validation, "
+            f"{100 * (ours.test - theirs.test):+.2f} on test [percentage points]"
+        )
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", type=Path, default=Path("build/jets"))
+    parser.add_argument("--flow", default="jets")
+    parser.add_argument("--losses", type=float, nargs="+", default=[0.01, 0.03, 0.1])
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--workers", type=int, default=1)
+    return parser.parse_args()
+
+
+def stages(build: Path) -> dict[str, Path]:
+    """Find the finished stages that every network shares."""
+    names = ("data", "model", "sensitivity")
+    return {name: next(build.resolve().glob(f"[0-9][0-9]-{name}")) for name in names}
+
+
+def calibrate(build: Path) -> Tables:
+    """Make the tables of the flow's float network, as the allocation stage does."""
+    inputs, settings = stages(build), Settings()
+    network, model = load_float(inputs["model"])
+    train = Dataset.read(inputs["data"] / "train.h5")
+    x = standardise(train.x[: settings.calibration_samples], model)
+    sensitivities = SensitivityMap.read(inputs["sensitivity"] / "record.json")
+    return calibrate_network(fold_batch_norm(network), sensitivities, x, settings)
+
+
+def run_all(
+    pool: Executor,
+    arguments: argparse.Namespace,
+    tables: Tables,
+    items: list[tuple[float, str, Solution]],
+    scratch: Path,
+) -> dict[tuple[float, str], Network]:
+    """Train and synthesise every solution, printing each."""
+    folders = []
+    for loss, name, solution in items:
+        folder = scratch / f"{loss}-{name}"
+        (folder / "allocation").mkdir(parents=True)
+        record = tables.allocation(solution, {}, COSTS.values())
+        record.save(folder / "allocation" / "record.json")
+        folders.append(folder)
+    work = partial(train_and_synthesise, arguments.flow, arguments.build)
+    work = partial(work, arguments.epochs)
+    found = {}
+    results = compute.map_progress(pool, work, folders)
+    for (loss, name, solution), network in zip(items, results, strict=True):
+        found[loss, name] = network
+        print(
+            f"{loss:<7g} {name:<7} {'-'.join(map(str, solution.bits.values())):<34}"
+            f"{solution.costs['bops']:>9,.0f} {solution.costs['lut']:>7,.0f} "
+            f"{network.luts:>7,.0f} {network.adders:>9,.0f}   "
+            f"{100 * network.validation:.2f} %     {100 * network.test:.2f} %"
+            f"  ({network.seconds:.0f} s)",
+            flush=True,
+        )
+    return found
+
+
+def train_and_synthesise(name: str, build: Path, epochs: int, folder: Path) -> Network:
+    """Train at the allocation in a folder, and count the LUTs of the result."""
+    start = time.perf_counter()
+    chosen = flow.read(flow.find(name), [f"training.epochs={epochs}"])
+    inputs = stages(build) | {"allocation": folder / "allocation"}
+    for stage in (training, export):
+        made = folder / stage.__name__.split(".")[1]
+        made.mkdir()
+        settings = chosen.settings[made.name]
+        record = stage.run(StageContext(made, settings, inputs, seed=chosen.seed))
+        record.save(made / "record.json")
+        inputs[made.name] = made
+        if isinstance(record, training.TrainingRecord):
+            trained = record
+    logic = trace_graph(lower_qonnx(inputs["export"] / "network.onnx"))
+    Rtl(logic, folder / "rtl", levels=None).write()
+    netlist = synthesise_xilinx(
+        verilog_sources(folder / "rtl"),
+        TOP,
+        folder / "synthesis",
+        part=find_part(PART),
+        seconds=LIMIT_S,
+    )
+    return Network(
+        validation=trained.validation.accuracy,
+        test=trained.test.accuracy,
+        luts=netlist.resources.usage["LUT"].used,
+        adders=float(logic.cost),
+        seconds=time.perf_counter() - start,
+    )
+
+
+if __name__ == "__main__":
+    main()
