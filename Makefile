@@ -22,7 +22,7 @@ csim: .venv/.base ## jets to firmware, and proof that the integers are equal
 	$(BIN)/hawq run $(FLOW) --workers $(WORKERS)
 
 report: csim ## the same, and where its page is
-	@echo build/$(FLOW)/10-report/report.html
+	@echo build/$(FLOW)/11-report/report.html
 
 rtl: .venv/.synthesis ## the network in Verilog and VHDL, simulated and equal
 	$(BIN)/hawq rtl $(FLOW) --workers $(WORKERS)

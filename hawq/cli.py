@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,12 +122,26 @@ def _stage_names(incomplete: str) -> list[str]:
     return [stage.name for stage in STAGES if stage.name.startswith(incomplete)]
 
 
+def _optional_names(incomplete: str) -> list[str]:
+    names = [stage.name for stage in STAGES if stage.optional]
+    return [name for name in names if name.startswith(incomplete)]
+
+
 FlowName = Annotated[
     str,
     typer.Argument(
         metavar="FLOW",
         help="A flow file, or the name of a shipped flow.",
         autocompletion=_flow_names,
+    ),
+]
+More = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="STAGE",
+        help="Run this optional stage too: rtl or synthesis.",
+        autocompletion=_optional_names,
     ),
 ]
 Overrides = Annotated[
@@ -171,6 +185,7 @@ def run(
             autocompletion=_stage_names,
         ),
     ] = None,
+    more: More = None,
     overrides: Overrides = None,
     workers: Workers = PROCESSORS,
     cluster: Cluster = None,
@@ -184,6 +199,7 @@ def run(
             flow,
             overrides,
             build,
+            more or (),
             start=start,
             stop=stop,
             workers=workers,
@@ -195,14 +211,19 @@ def run(
 
 
 def _build(
-    flow_name: str, overrides: list[str] | None, root: Path, **options: Any
+    flow_name: str,
+    overrides: list[str] | None,
+    root: Path,
+    more: Iterable[str] = (),
+    **options: Any,
 ) -> dict[str, Path]:
     from hawq.build import Options, build_flow, durations
     from hawq.flow import find, read
     from hawq.view import shown
 
     stop = options["stop"]
-    flow = read(find(flow_name), overrides or (), wanted=stop)
+    wanted = (*more, stop) if stop else more
+    flow = read(find(flow_name), overrides or (), wanted=tuple(wanted))
     last = flow.stage(stop).number if stop else STAGES[-1].number
     names = [stage.name for stage in flow.stages if stage.number <= last]
     before = durations(root / flow.name, flow.stages)
@@ -219,12 +240,14 @@ def _stage_command(name: str) -> Callable[..., None]:
         build: Build = Path("build"),
         force: Force = False,
         repair: Repair = False,
+        more: More = None,
     ) -> None:
         with _one_line():
             done = _build(
                 flow,
                 overrides,
                 build,
+                more or (),
                 start=name if force else None,
                 stop=name,
                 workers=workers,

@@ -7,7 +7,7 @@ import importlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ def read(
     path: Path,
     overrides: Iterable[str] = (),
     stages: Sequence[Stage] = STAGES,
-    wanted: str | None = None,
+    wanted: Collection[str] = (),
 ) -> Flow:
     """Read and validate a flow file.
 
@@ -157,7 +157,8 @@ def read(
         overrides: ``table.key=value`` each, the value as in TOML; a bare word is taken
             as a string.
         stages: All stages there are.
-        wanted: A stage that is asked for; if it is optional, its table may be absent.
+        wanted: Stages asked for. An optional one runs only if it is among them, or one
+            of them needs it; its table may be absent.
 
     Returns:
         The flow.
@@ -173,8 +174,9 @@ def read(
         raise FlowError(f"{path}: not UTF-8: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise FlowError(f"{path}: not TOML: {error}") from error
-    if any(stage.optional and stage.name == wanted for stage in stages):
-        tables.setdefault(str(wanted), {})
+    asked = _asked(stages, wanted)
+    for name in asked:
+        tables.setdefault(name, {})
     source = _Source(path, text, _override(tables, overrides))
     names = [stage.name for stage in stages]
     head = {k: v for k, v in tables.items() if k not in names}
@@ -182,9 +184,10 @@ def read(
     present = tuple(stage for stage in stages if stage.name in tables)
     if not present:
         raise FlowError(f"{path}: the flow has no stage: add a table such as [data]")
+    optional = {stage.name for stage in stages if stage.optional}
     for stage in present:
         for need in stage.needs:
-            if need not in tables:
+            if need not in tables and need not in optional:
                 message = (
                     f"[{stage.name}] needs [{need}], which the flow lacks: add the "
                     "table (an empty one takes the defaults)"
@@ -199,7 +202,22 @@ def read(
         )
         for stage in present
     }
-    return Flow(path, top.name, top.seed, settings, present)
+    runs = tuple(s for s in present if not s.optional or s.name in asked)
+    settings = {stage.name: settings[stage.name] for stage in runs}
+    return Flow(path, top.name, top.seed, settings, runs)
+
+
+def _asked(stages: Sequence[Stage], wanted: Collection[str]) -> set[str]:
+    """Find the optional stages that run: those wanted, and what they need."""
+    known = [stage.name for stage in stages]
+    for name in wanted:
+        if name not in known:
+            raise FlowError(f"there is no stage {name!r}{_suggest(name, known)}")
+    asked = set(wanted)
+    for stage in reversed(stages):
+        if stage.name in asked:
+            asked |= set(stage.needs)
+    return {stage.name for stage in stages if stage.optional and stage.name in asked}
 
 
 def _override(

@@ -17,8 +17,8 @@ class Stage:
         may_read: Earlier stages it reads if the flow has them.
         tools: External programs without which it cannot run.
         package: That holds the subpackage.
-        optional: A flow without its table runs it where its sub-command asks for it,
-            with the defaults.
+        optional: It runs only where it is asked for, by its sub-command or by
+            ``hawq run --with``; its table may be absent.
     """
 
     number: int
@@ -86,10 +86,22 @@ STAGES = (
     ),
     Stage(
         10,
+        "synthesis",
+        "Synthesise with open tools, place and route, and prove the netlists equal.",
+        ("data", "model", "export", "rtl"),
+        ("allocation", "hls"),
+        tools=("g++",),
+        optional=True,
+    ),
+    Stage(
+        11,
         "report",
         "Draw the figures and write the page.",
         ("data",),
-        ("model", "sensitivity", "allocation", "training", "export", "hls", "csim"),
+        (
+            *("model", "sensitivity", "allocation", "training", "export", "hls"),
+            *("csim", "rtl", "synthesis"),
+        ),
     ),
 )
 """Every stage, in order."""

@@ -131,7 +131,7 @@ def test_show_gives_tables(hawq: Run) -> None:
         ),
         (
             ("run", "toy.toml", "--to", "thrid"),
-            "hawq: toy.toml: the flow has no table [thrid] (did you mean 'third'?)",
+            "hawq: there is no stage 'thrid' (did you mean 'third'?)",
         ),
         (
             ("run", "toy.toml", "--set", "third.mode=mismatch"),

@@ -222,15 +222,33 @@ def test_shipped_flows_are_valid_and_in_the_order_of_the_data(name: str) -> None
     assert flow.name == name
     assert title(path)
     headers = re.findall(r"^\[(\w+)\]", path.read_text(), flags=re.MULTILINE)
-    assert headers == [stage.name for stage in STAGES if not stage.optional]
+    assert headers == [stage.name for stage in STAGES]
 
 
-def test_an_optional_stage_that_is_asked_for_takes_its_defaults() -> None:
+def test_an_optional_stage_runs_only_where_it_is_asked_for() -> None:
     path = shipped_flows()["jets_small"]
-    assert "rtl" not in read(path).settings
-    flow = read(path, ["rtl.clock_ns=4.0"], wanted="rtl")
+    assert not {"rtl", "synthesis"} & read(path).settings.keys()
+    flow = read(path, ["rtl.clock_ns=4.0"], wanted=["rtl"])
     assert flow.stage("rtl").number == 9
     assert flow.settings["rtl"].clock_ns == 4.0
+    assert "synthesis" not in flow.settings
+
+
+def test_an_optional_stage_brings_the_optional_ones_that_it_needs() -> None:
+    flow = read(shipped_flows()["jets_small"], wanted=["synthesis"])
+    assert [stage.name for stage in flow.stages] == [stage.name for stage in STAGES]
+
+
+def test_a_table_of_a_stage_that_does_not_run_is_read_all_the_same() -> None:
+    path = shipped_flows()["jets_small"]
+    with pytest.raises(FlowError, match=r"rtl\.clock_ns should be greater than 0"):
+        read(path, ["rtl.clock_ns=-1.0"])
+
+
+def test_a_wanted_stage_that_nobody_knows() -> None:
+    message = r"^there is no stage 'synth' \(did you mean 'synthesis'\?\)$"
+    with pytest.raises(FlowError, match=message):
+        read(shipped_flows()["jets_small"], wanted=["synth"])
 
 
 def test_every_key_of_a_shipped_flow_has_a_comment() -> None:

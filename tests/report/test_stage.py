@@ -12,7 +12,7 @@ from hawq.stage import StageContext
 def context(
     inputs: dict[str, Path], root: Path, settings: Settings | None = None
 ) -> StageContext:
-    folder = root / "toy" / "10-report.partial"
+    folder = root / "toy" / "11-report.partial"
     folder.mkdir(parents=True)
     return StageContext(
         folder=folder, settings=settings or Settings(dpi=60), inputs=inputs, seed=7
@@ -59,7 +59,7 @@ def test_title_and_flow(flow: dict[str, Path], tmp_path: Path) -> None:
     settings = Settings(title="Mine", dpi=60)
     run(context(only_data, tmp_path / "b", settings))
     plain, titled = (
-        json.loads((tmp_path / name / "toy/10-report.partial/report.json").read_text())
+        json.loads((tmp_path / name / "toy/11-report.partial/report.json").read_text())
         for name in "ab"
     )
     assert (plain["title"], plain["flow"]) == ("toy", "toy")
