@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from hawq.allocation.cost import CostModel, QuantizedLayer
@@ -84,22 +85,53 @@ class Sums:
         Returns:
             None if all weights are zero: there is nothing to add.
         """
-        weight = layer.weight.reshape(len(layer.weight), -1)
+        return cls.count(
+            layer.weight.reshape(len(layer.weight), -1),
+            np.array(2.0**layer.activation_bits - 1),
+            layer.bias,
+            signed=layer.signed,
+            copies=max(1, round(layer.macs / layer.weight.size)),
+        )
+
+    @classmethod
+    def count(
+        cls,
+        weight: IntArray,
+        spans: NDArray[np.float64],
+        bias: IntArray | None,
+        *,
+        signed: bool,
+        copies: int,
+    ) -> Sums | None:
+        """Measure integers.
+
+        Args:
+            weight: Shape (outputs, inputs).
+            spans: Largest less smallest integer of the inputs, broadcast to ``weight``.
+                Weights of inputs that are constant do not count.
+            bias: Shape (outputs,), or None.
+            signed: Whether inputs can be negative.
+            copies: Of the layer.
+
+        Returns:
+            None if there is nothing to add.
+        """
+        weight = np.where(spans > 0, weight, 0)
         live = np.any(weight, axis=1)
         if not live.any():
             return None
         digits = signed_digits(weight)
-        largest = np.abs(weight).sum(axis=1) * (2.0**layer.activation_bits - 1)
-        if layer.bias is not None:
-            largest = largest + np.abs(layer.bias)
+        largest = (np.abs(weight) * spans).sum(axis=1)
+        if bias is not None:
+            largest = largest + np.abs(bias)
         return cls(
             digits=int(digits.sum()),
             weights=int(np.count_nonzero(weight)),
             width_bits=float(np.log2(largest[live] + 1).mean()),
             outputs=_effective(digits.sum(axis=1)),
             inputs=_effective(digits.sum(axis=0)),
-            signed=layer.signed,
-            copies=max(1, round(layer.macs / layer.weight.size)),
+            signed=signed,
+            copies=copies,
         )
 
 
