@@ -331,6 +331,7 @@ class FirmwareProject(Record):
         io_type: ``io_parallel`` or ``io_stream``.
         strategy: ``latency`` or ``resource``.
         reuse_factor: Multiplications that share a multiplier.
+        reuse_factors: The same for single layers.
         part: FPGA part.
         clock_ns: Target clock period.
         types: Tensor name → ``ap_fixed`` type in the firmware, read back from it.
@@ -346,6 +347,7 @@ class FirmwareProject(Record):
     io_type: Literal["io_parallel", "io_stream"]
     strategy: str
     reuse_factor: int
+    reuse_factors: dict[str, int] = Field(default_factory=dict)
     part: str
     clock_ns: float
     types: dict[str, str]

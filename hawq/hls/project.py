@@ -75,6 +75,7 @@ def build_project(qonnx: Path, folder: Path, settings: Settings) -> FirmwareProj
         io_type=settings.io_type,
         strategy=settings.strategy,
         reuse_factor=settings.reuse_factor,
+        reuse_factors=settings.reuse_factors,
         part=settings.part,
         clock_ns=settings.clock_ns,
         types=read_back,
@@ -149,8 +150,9 @@ def _convert(
         default_reuse_factor=settings.reuse_factor,
     )
     config["Model"]["Strategy"] = settings.strategy.capitalize()
-    for layer in config["LayerName"].values():
+    for name, layer in config["LayerName"].items():
         layer["Trace"] = True
+        layer["ReuseFactor"] = settings.reuse_of(name)
     for wanted in types.values():
         precision = config["LayerName"][wanted.node].setdefault("Precision", {})
         for name, form in wanted.others.items():
@@ -220,16 +222,25 @@ def _set(variable: Any, form: FixedPoint) -> None:
 
 def _check_schedule(converted: Any, settings: Settings) -> None:
     backend = converted.config.backend
-    for layer in converted.get_layers():
-        if layer.class_name not in ("Dense", "Conv1D", "Conv2D"):
-            continue
+    products = [
+        layer
+        for layer in converted.get_layers()
+        if layer.class_name in ("Dense", "Conv1D", "Conv2D")
+    ]
+    names = [layer.name.partition("_")[2] for layer in products]
+    if unknown := [name for name in settings.reuse_factors if name not in names]:
+        raise InputError(
+            f"hls.reuse_factors names {unknown[0]!r}, which is no layer with "
+            f"multiplications; those are {', '.join(names)}"
+        )
+    for layer in products:
         reuse = layer.get_attr("reuse_factor")
-        if reuse != settings.reuse_factor:
+        if reuse != (asked := settings.reuse_of(layer.name)):
             inputs, outputs = backend.get_layer_mult_size(layer)
             valid = backend.get_valid_reuse_factors(inputs, outputs)
             raise InputError(
                 f"layer {layer.name!r} ({inputs} x {outputs}) cannot have the reuse "
-                f"factor {settings.reuse_factor}: hls4ml would take {reuse}; "
+                f"factor {asked}: hls4ml would take {reuse}; "
                 f"valid: {', '.join(map(str, valid))}"
             )
         strategy = str(layer.get_attr("strategy")).lower()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -27,8 +27,22 @@ class Settings(StageSettings):
     reuse_factor: int = Field(
         1, ge=1, description="multiplications that share one multiplier"
     )
+    reuse_factors: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="the same for single layers, by name"
+    )
     part: str = Field("xcvu9p-flga2104-2L-e", description="FPGA part")
     clock_ns: float = Field(5.0, gt=0, description="target clock period in ns")
+
+    def reuse_of(self, layer: str) -> int:
+        """Find the reuse factor of a layer.
+
+        Args:
+            layer: Its name in hls4ml, which puts the kind first: ``Dense_fc1``.
+
+        Returns:
+            That of the setting that names the layer, else the default.
+        """
+        return self.reuse_factors.get(layer.partition("_")[2], self.reuse_factor)
 
 
 def run(context: StageContext) -> FirmwareProject:

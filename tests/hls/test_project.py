@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -50,8 +51,9 @@ def test_types_come_from_the_graph(small_qonnx: Path, tmp_path: Path) -> None:
     [
         Settings(io_type="io_stream"),
         Settings(strategy="resource", reuse_factor=2),
+        Settings(strategy="resource", reuse_factors={"fc1": 4, "fc2": 2}),
     ],
-    ids=["io_stream", "resource"],
+    ids=["io_stream", "resource", "single layers"],
 )
 def test_every_interface_gives_the_same_integers(
     small_qonnx: Path, tmp_path: Path, settings: Settings
@@ -77,6 +79,31 @@ def test_reuse_factor_is_refused_not_changed(small_qonnx: Path, tmp_path: Path) 
     message = (
         r"^layer 'Dense_fc1' \(4 x 6\) cannot have the reuse factor 5: hls4ml would "
         r"take 4; valid: 1, 2, 4, 8, 12, 24$"
+    )
+    with pytest.raises(InputError, match=message):
+        build_project(small_qonnx, tmp_path / "project", settings)
+
+
+def test_every_layer_has_its_own_reuse_factor(
+    small_qonnx: Path, tmp_path: Path
+) -> None:
+    settings = Settings(strategy="resource", reuse_factors={"fc1": 4})
+    build_project(small_qonnx, tmp_path / "project", settings)
+    source = (tmp_path / "project" / "firmware" / "parameters.h").read_text()
+    dense = re.findall(
+        r"struct config\w* : nnet::dense_config \{(.*?)\n\}", source, re.S
+    )
+    reuse = [re.search(r"reuse_factor = (\d+);", text)[1] for text in dense]
+    assert reuse == ["4", "1"]
+
+
+def test_a_reuse_factor_of_a_layer_that_is_not_there(
+    small_qonnx: Path, tmp_path: Path
+) -> None:
+    settings = Settings(reuse_factors={"fc9": 4})
+    message = (
+        r"^hls\.reuse_factors names 'fc9', which is no layer with multiplications; "
+        r"those are fc1, fc2$"
     )
     with pytest.raises(InputError, match=message):
         build_project(small_qonnx, tmp_path / "project", settings)
