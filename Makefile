@@ -13,10 +13,11 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help csim report rtl test check fuzz bench notebooks wheel doctor clean
+.PHONY: help csim report rtl synth place pareto pareto-hgq2 test check fuzz bench \
+	notebooks wheel doctor clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 csim: .venv/.base ## jets to firmware, and proof that the integers are equal
 	$(BIN)/hawq run $(FLOW) --workers $(WORKERS)
@@ -26,6 +27,28 @@ report: csim ## the same, and where its page is
 
 rtl: .venv/.synthesis ## the network in Verilog and VHDL, simulated and equal
 	$(BIN)/hawq rtl $(FLOW) --workers $(WORKERS)
+
+synth: .venv/.synthesis ## gates for FPGA and ASIC, proved equal: area, timing, power
+	$(BIN)/hawq run $(FLOW) --with synthesis --workers $(WORKERS)
+
+place: .venv/.synthesis ## the network placed and routed on a Lattice ECP5: long
+	$(BIN)/hawq synthesis $(FLOW) --build build/ecp5 --workers $(WORKERS) \
+	--set rtl.adder_levels=2.0 --set 'synthesis.targets=["ecp5"]' \
+	--set 'synthesis.seeds=[1]' --set synthesis.tool_limit_s=10800
+
+pareto: .venv/.synthesis csim ## accuracy against LUTs, bits for every weight: hours
+	$(BIN)/python benchmarks/pareto/layer_bits.py
+	$(BIN)/python benchmarks/pareto/elements.py
+	$(BIN)/python benchmarks/pareto/synthesise.py
+	$(BIN)/python benchmarks/pareto/table.py --ours elements
+
+pareto-hgq2: .venv/.synthesis .venv-hgq2/.done ## the same by HGQ2, in its own environment
+	$(BIN)/python benchmarks/pareto/data.py
+	KERAS_BACKEND=jax JAX_PLATFORMS=cpu \
+	.venv-hgq2/bin/python benchmarks/pareto/hgq2_train.py
+	KERAS_BACKEND=jax JAX_PLATFORMS=cpu \
+	.venv-hgq2/bin/python benchmarks/pareto/hgq2_logic.py
+	$(BIN)/python benchmarks/pareto/synthesise.py --methods hgq2
 
 test: .venv/.test ## run the tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile -q
@@ -73,6 +96,11 @@ clean: ## remove results and caches, not the environment
 
 .venv/.synthesis: .venv/.base
 	$(BIN)/pip install -q -e '.[synthesis]'
+	@touch $@
+
+.venv-hgq2/.done: benchmarks/pareto/requirements-hgq2.txt
+	$(PYTHON) -m venv .venv-hgq2
+	.venv-hgq2/bin/pip install -q -r $<
 	@touch $@
 
 .venv/.bench: .venv/.test
