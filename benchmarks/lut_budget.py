@@ -1,6 +1,6 @@
 """Bits chosen by predicted LUTs against bits chosen by BOPs, both synthesised.
 
-    python benchmarks/lut_budget.py --build build/jets --losses 0.01 0.03 0.1
+    python benchmarks/lut_budget.py --build build/jets --losses 0.5 0.8 1.3 2
 
 For each rise of the loss that the integer programme may predict it finds the widths of
 fewest LUTs and those of fewest bit operations: at equal predicted loss the two differ
@@ -23,7 +23,7 @@ import numpy as np
 
 from hawq import compute, flow
 from hawq.allocation.allocate import calibrate_network
-from hawq.allocation.cost import bops
+from hawq.allocation.cost import bops, bops_dense
 from hawq.allocation.measured import lut
 from hawq.allocation.programme import Programme, Term
 from hawq.allocation.solver import Solution, smallest
@@ -44,7 +44,7 @@ from hawq.training import stage as training
 
 PART = "xcvu9p-flga2104-2L-e"
 LIMIT_S = 3600.0
-COSTS = {"lut": lut, "bops": bops}
+COSTS = {"lut": lut, "bops": bops, "bops_dense": bops_dense}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Network:
 
 
 def main() -> None:
-    """Train and synthesise every pair and print a table."""
+    """Train and synthesise every choice of widths and print a table."""
     arguments = parse()
     tables = calibrate(arguments.build)
     programme = Programme(
@@ -79,35 +79,46 @@ def main() -> None:
             ),
         },
     )
-    items = [
-        (loss, name, smallest(programme, name, {"loss": loss}))
+    items = {
+        (loss, name): smallest(programme, name, {"loss": loss})
         for loss in arguments.losses
         for name in COSTS
-    ]
+    }
     print(
-        "loss    fewest  bits (input, weights, activations)  BOPs     LUT    LUT      "
-        "adders   validation  test\n"
-        "[nats]                                                       predicted, "
-        "measured",
+        "loss [nats]: fewest           bits (input, weights, activations)  BOPs     "
+        "LUT     LUT      adders  validation  test\n"
+        f"{'predicted, measured':>93}",
         flush=True,
     )
     with compute.executor(arguments.workers) as pool, TemporaryDirectory() as scratch:
         found = run_all(pool, arguments, tables, items, Path(scratch))
     for loss in arguments.losses:
-        ours, theirs = found[loss, "lut"], found[loss, "bops"]
-        print(
-            f"loss {loss:g}: {ours.luts / theirs.luts:.3f} of the LUTs, accuracy "
-            f"{100 * (ours.validation - theirs.validation):+.2f} on validation, "
-            f"{100 * (ours.test - theirs.test):+.2f} on test [percentage points]"
-        )
+        ours = found[widths(items[loss, "lut"])]
+        for name in COSTS:
+            if name == "lut":
+                continue
+            theirs = found[widths(items[loss, name])]
+            print(
+                f"loss {loss:g}, against {name}: {ours.luts / theirs.luts:.3f} of the "
+                "LUTs, accuracy "
+                f"{100 * (ours.validation - theirs.validation):+.2f} on validation, "
+                f"{100 * (ours.test - theirs.test):+.2f} on test [percentage points]"
+            )
+
+
+def widths(solution: Solution) -> tuple[int, ...]:
+    """Give a solution's widths, by which its network is known."""
+    return tuple(solution.bits.values())
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--build", type=Path, default=Path("build/jets"))
     parser.add_argument("--flow", default="jets")
-    parser.add_argument("--losses", type=float, nargs="+", default=[0.01, 0.03, 0.1])
+    parser.add_argument("--losses", type=float, nargs="+", default=[0.5, 0.8, 1.3, 2.0])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--workers", type=int, default=1)
     return parser.parse_args()
@@ -133,27 +144,31 @@ def run_all(
     pool: Executor,
     arguments: argparse.Namespace,
     tables: Tables,
-    items: list[tuple[float, str, Solution]],
+    items: dict[tuple[float, str], Solution],
     scratch: Path,
-) -> dict[tuple[float, str], Network]:
-    """Train and synthesise every solution, printing each."""
+) -> dict[tuple[int, ...], Network]:
+    """Train and synthesise every choice of widths once, printing each."""
+    solutions = {widths(solution): solution for solution in items.values()}
     folders = []
-    for loss, name, solution in items:
-        folder = scratch / f"{loss}-{name}"
+    for bits, solution in solutions.items():
+        folder = scratch / "-".join(map(str, bits))
         (folder / "allocation").mkdir(parents=True)
         record = tables.allocation(solution, {}, COSTS.values())
         record.save(folder / "allocation" / "record.json")
         folders.append(folder)
-    work = partial(train_and_synthesise, arguments.flow, arguments.build)
-    work = partial(work, arguments.epochs)
+    work = partial(
+        train_and_synthesise, arguments.flow, arguments.build, arguments.epochs
+    )
     found = {}
     results = compute.map_progress(pool, work, folders)
-    for (loss, name, solution), network in zip(items, results, strict=True):
-        found[loss, name] = network
+    for (bits, solution), network in zip(solutions.items(), results, strict=True):
+        found[bits] = network
+        chosen = [key for key, other in items.items() if widths(other) == bits]
+        label = ", ".join(f"{loss:g}: {name}" for loss, name in chosen)
         print(
-            f"{loss:<7g} {name:<7} {'-'.join(map(str, solution.bits.values())):<34}"
-            f"{solution.costs['bops']:>9,.0f} {solution.costs['lut']:>7,.0f} "
-            f"{network.luts:>7,.0f} {network.adders:>9,.0f}   "
+            f"{label:<30}{'-'.join(map(str, bits)):<33}"
+            f"{solution.costs['bops']:>9,.0f} {solution.costs['lut']:>9,.0f} "
+            f"{network.luts:>9,.0f} {network.adders:>9,.0f}  "
             f"{100 * network.validation:.2f} %     {100 * network.test:.2f} %"
             f"  ({network.seconds:.0f} s)",
             flush=True,
