@@ -227,15 +227,15 @@ def _check_schedule(converted: Any, settings: Settings) -> None:
         for layer in converted.get_layers()
         if layer.class_name in ("Dense", "Conv1D", "Conv2D")
     ]
-    names = [layer.name.partition("_")[2] for layer in products]
+    names = [layer.name.partition("_")[2] for layer in products]  # Dense_fc1
     if unknown := [name for name in settings.reuse_factors if name not in names]:
         raise InputError(
             f"hls.reuse_factors names {unknown[0]!r}, which is no layer with "
             f"multiplications; those are {', '.join(names)}"
         )
-    for layer in products:
+    for name, layer in zip(names, products, strict=True):
         reuse = layer.get_attr("reuse_factor")
-        if reuse != (asked := settings.reuse_of(layer.name)):
+        if reuse != (asked := settings.reuse_of(name)):
             inputs, outputs = backend.get_layer_mult_size(layer)
             valid = backend.get_valid_reuse_factors(inputs, outputs)
             raise InputError(

@@ -37,12 +37,12 @@ class Settings(StageSettings):
         """Find the reuse factor of a layer.
 
         Args:
-            layer: Its name in hls4ml, which puts the kind first: ``Dense_fc1``.
+            layer: Its name in the network, for example ``fc1``.
 
         Returns:
             That of the setting that names the layer, else the default.
         """
-        return self.reuse_factors.get(layer.partition("_")[2], self.reuse_factor)
+        return self.reuse_factors.get(layer, self.reuse_factor)
 
 
 def run(context: StageContext) -> FirmwareProject:
