@@ -55,6 +55,9 @@ class Settings(StageSettings):
     memory_gib: float | None = Field(
         None, gt=0, description="memory for one run of a tool; no limit if absent"
     )
+    amd_tools: Literal["auto", "never"] = Field(
+        "auto", description="add the target vivado or vitis_hls where it is installed"
+    )
     host: str | None = Field(
         None,
         pattern=r"^[\w.][\w.@-]*$",
@@ -98,11 +101,13 @@ class SynthesisRecord(Record):
         targets: Target → result, in the order asked for.
         predicted_luts: UltraScale+ LUTs that the cost model expects; an estimate.
         predicted_ns: Delay of the cells that it expects; an estimate.
+        ebops: Effective bit operations, which say nothing of a target.
     """
 
     targets: dict[str, TargetResult]
     predicted_luts: float | None = None
     predicted_ns: float | None = None
+    ebops: int | None = None
 
 
 def run(context: StageContext) -> SynthesisRecord:
@@ -114,7 +119,14 @@ def run(context: StageContext) -> SynthesisRecord:
     Returns:
         The record; there is none unless every netlist's integers are equal.
     """
+    from hawq.integer.lower import lower_qonnx
+    from hawq.synthesis.predict import predict
     from hawq.synthesis.targets import make_targets
 
-    results = make_targets(context)
-    return SynthesisRecord(targets=results)
+    expected = predict(lower_qonnx(context.inputs["export"] / "network.onnx"))
+    return SynthesisRecord(
+        targets=make_targets(context),
+        predicted_luts=expected.luts,
+        predicted_ns=expected.ns,
+        ebops=expected.ebops,
+    )
