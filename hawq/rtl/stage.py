@@ -151,7 +151,7 @@ def run(context: StageContext) -> RtlRecord:
     rtl.compile(settings.compile_limit_s)
     compile_s = time.perf_counter() - start
     context.progress("simulating", 0.5)
-    data = _test_data(context, graph)
+    data = load_samples(context, graph)
     comparison, speed = compare(graph, rtl, data, settings.corner_samples, context.seed)
     context.progress("stalls and resets", 0.7)
     bench_tests = _bench(graph, rtl, data, context)
@@ -200,7 +200,17 @@ def _write(logic: Any, folder: Path, settings: Settings) -> dict[str, Rtl]:
     return made
 
 
-def _test_data(context: StageContext, graph: Graph) -> Inputs:
+def load_samples(context: StageContext, graph: Graph) -> Inputs:
+    """Read the test samples as the network takes them.
+
+    Args:
+        context: With ``data`` and ``model`` among its inputs; its settings say how many
+            ``samples``.
+        graph: The network, of one input.
+
+    Returns:
+        Input name → real values, shape (samples, features).
+    """
     from hawq.data.dataset import Dataset
     from hawq.model.network import load_float, standardise
 
