@@ -9,7 +9,7 @@ elements that they lead to. Both are read off the written project, stage by stag
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ _KINDS = {
 _SAMPLES = 128
 _CELL = re.compile(r"logic(\d+)[./|\\ ]+(?:op_|v)(\d+)\b")
 _REGISTER = re.compile(
-    r"\b(?:stage(\d+)_inp|model_inp|(model_out)|INTERNAL_logic(\d+)_(inp|outp))"
-    r"(?:_reg)?(?:\[(\d+)\])?"
+    r"(?:\bstage(\d+)_inp|(?:logic(\d+)[./|\\ ]+)?\bmodel_(inp|out)|"
+    r"\bINTERNAL_logic(\d+)_(inp|outp))(?:_reg)?(?:\[(\d+)\]|$)"
 )
 
 
@@ -166,18 +166,32 @@ class Origins:
         register = _REGISTER.search(net_name)
         if register is None:
             return None
-        stage, model_out, inner, side, bit = register.groups()
+        stage, logic, way, inner, side, bit = register.groups()
         if inner is not None:
             port, kind = (side, int(inner)), "wire"
-        elif model_out is not None:
-            port, kind = ("outp", self._last), "register"
+        elif way == "out":
+            port, kind = ("outp", int(logic or self._last)), "register"
         else:
-            port, kind = ("inp", int(stage) if stage else self._first), "register"
+            port, kind = ("inp", int(stage or logic or self._first)), "register"
         lane = self._bits.get(port, {}).get(int(bit or 0))
         if lane is None:
             return None
         elements = self._found.get((port[1], self._operation(*port, lane)), ())
         return str(self._origin(kind, elements)) if elements else None
+
+    def path(self, net_names: Sequence[str]) -> str | None:
+        """Say in the words of the network where a path runs.
+
+        Args:
+            net_names: In order; names that tell nothing are passed over.
+
+        Returns:
+            Its first and its last piece; None if nothing on it can be named.
+        """
+        found = [text for name in net_names if (text := self.describe(name))]
+        if not found:
+            return None
+        return found[0] if found[0] == found[-1] else f"{found[0]} → {found[-1]}"
 
     def _operation(self, side: str, stage: int, lane: int) -> int:
         logic = self.logic[stage]

@@ -260,4 +260,5 @@ def _critical(segments: Sequence[dict[str, Any]]) -> CriticalPath:
         logic_ns=delay["logic"],
         route_ns=delay["route"],
         levels=sum(segment["type"] == "logic" for segment in segments),
+        nets=tuple(segment["net"] for segment in segments if "net" in segment),
     )

@@ -153,6 +153,7 @@ class CriticalPath(Record):
         route_ns: In wires; before placement the tool's guess.
         levels: Cells of logic on it.
         cells: Kind of cell to count.
+        nets: On it, in order; empty where the tool does not name them.
     """
 
     source: str
@@ -162,6 +163,7 @@ class CriticalPath(Record):
     route_ns: float | None = None
     levels: int | None = None
     cells: dict[str, int] = Field(default_factory=dict)
+    nets: tuple[str, ...] = ()
 
 
 class Timing(Record):

@@ -110,9 +110,21 @@ def test_names_of_tools_are_read(origins: Origins) -> None:
     assert first is not None
     assert origins.describe("stage1_inp_reg[0]/C") == first
     assert first.endswith(", register")
+    assert origins.describe("_inst_logic1.model_inp[0]") == first
+    assert origins.describe("_inst_logic1.model_inp_TRELLIS_FF_Q_5.DI") is None
     assert origins.describe("clk") is None
     assert origins.describe("_inst_logic99.op_1") is None
     assert origins.describe("stage1_inp[9999]") is None
+
+
+def test_a_path_is_told_by_its_ends(origins: Origins) -> None:
+    nets = ("clk", "stage1_inp[0]", "wire", "_inst_logic1.model_inp[0]", "wire")
+    first = origins.describe("stage1_inp[0]")
+    assert origins.path(nets) == first
+    assert origins.path(("model_inp[0]", *nets)) == (
+        f"{origins.describe('model_inp[0]')} → {first}"
+    )
+    assert origins.path(("clk", "wire")) is None
 
 
 def test_without_rtl_there_are_no_names(graph: Graph, tmp_path: Path) -> None:

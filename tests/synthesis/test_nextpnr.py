@@ -17,6 +17,7 @@ def segment(kind: str, delay: float, cell: str) -> dict[str, Any]:
         "delay": delay,
         "from": {"cell": f"{cell}_from", "port": "A"},
         "to": {"cell": f"{cell}_to", "port": "B"},
+        **({"net": f"net{delay:g}"} if kind == "routing" else {}),
     }
 
 
@@ -71,6 +72,7 @@ def test_the_slowest_clock_and_its_path(tmp_path: Path) -> None:
     assert (path.source, path.destination) == ("first_from.A", "last_to.B")
     assert (path.delay_ns, path.logic_ns, path.route_ns) == (8.0, 2.5, 5.5)
     assert path.levels == 2
+    assert path.nets == ("net3", "net2.5")
 
 
 def test_utilisation(tmp_path: Path) -> None:
