@@ -24,6 +24,7 @@ import numpy as np
 from hawq import compute, flow
 from hawq.allocation.allocate import calibrate_network
 from hawq.allocation.cost import bops, bops_dense
+from hawq.allocation.layers import INPUT
 from hawq.allocation.measured import lut
 from hawq.allocation.programme import Programme, Term
 from hawq.allocation.solver import Solution, smallest
@@ -78,11 +79,12 @@ def main() -> None:
                 Term((d.name,), np.array(d.loss)) for d in tables.decisions()
             ),
         },
+        fixed={} if arguments.input_bits is None else {INPUT: arguments.input_bits},
     )
     items = {
         (loss, name): smallest(programme, name, {"loss": loss})
         for loss in arguments.losses
-        for name in COSTS
+        for name in arguments.costs
     }
     print(
         "loss [nats]: fewest           bits (input, weights, activations)  BOPs     "
@@ -94,7 +96,7 @@ def main() -> None:
         found = run_all(pool, arguments, tables, items, Path(scratch))
     for loss in arguments.losses:
         ours = found[widths(items[loss, "lut"])]
-        for name in COSTS:
+        for name in arguments.costs:
             if name == "lut":
                 continue
             theirs = found[widths(items[loss, name])]
@@ -119,6 +121,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--build", type=Path, default=Path("build/jets"))
     parser.add_argument("--flow", default="jets")
     parser.add_argument("--losses", type=float, nargs="+", default=[0.5, 0.8, 1.3, 2.0])
+    parser.add_argument("--costs", nargs="+", default=list(COSTS), choices=COSTS)
+    parser.add_argument("--input-bits", type=int, help="the same for every choice")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--workers", type=int, default=1)
     return parser.parse_args()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hawq import plugins
+from hawq.allocation import measured
 from hawq.allocation.baselines import reverse, uniform
 from hawq.allocation.calibrate import SiteValues
 from hawq.allocation.cost import CostModel
@@ -71,8 +72,8 @@ def allocate(context: StageContext) -> Allocation:
     tables = calibrate_network(fold_batch_norm(network), sensitivities, x, settings)
     tables.record.save(context.folder / "calibration.json")
     context.progress("pricing the layers", 0.4)
-    models = {name: plugins.load("hawq.cost", name) for name in _costs(settings)}
-    programme = build_programme(tables, models.values(), settings)
+    limited = cost_models(_costs(settings), settings)
+    programme = build_programme(tables, limited, settings)
     return _solve_all(context, tables, programme, sensitivities)
 
 
@@ -127,6 +128,22 @@ def calibrate_network(
     return tables
 
 
+def cost_models(names: Iterable[str], settings: Settings) -> list[CostModel]:
+    """Find cost models by name.
+
+    Args:
+        names: Of plug-ins.
+        settings: With the file of laws that replace the shipped ones, if any.
+
+    Returns:
+        The models, in order.
+    """
+    own: dict[str, CostModel] = {}
+    if settings.cost_model is not None:
+        own = measured.models(measured.read(settings.cost_model))
+    return [own.get(name) or plugins.load("hawq.cost", name) for name in names]
+
+
 def offered(entry: SiteSensitivity, settings: Settings) -> tuple[int, ...]:
     """Give the widths a site may take.
 
@@ -177,7 +194,7 @@ def _solve_all(
 ) -> Allocation:
     settings: Settings = context.settings
     limit_s, budgets = settings.time_limit_s, settings.budgets
-    every = [plugins.load("hawq.cost", name) for name in plugins.names("hawq.cost")]
+    every = cost_models(plugins.names("hawq.cost"), settings)
     context.progress("solving", 0.5)
     best = solve(programme, budgets, time_limit_s=limit_s)
     swept = _costs(settings)[0]

@@ -3,11 +3,12 @@
 Distributed arithmetic makes a layer of adders: one for each non-zero signed digit of
 its integers, less what outputs share, each about as wide as the accumulators. So
 
-    LUT = c · digits^α · weights^β · width^γ · outputs^δ · inputs^ε · s, s = 1 unsigned
-    delay = d₁ · log₂ digits + d₂ · width
+    LUT = n · c · digits^α · weights^β · width^γ · outputs^δ · inputs^ε · s
+    delay = d₁ · log₂(n · digits) + d₂ · width
 
-where zeros, and what pruning leaves without inputs or outputs, do not count. α + β < 1:
-the larger a layer, the more its outputs share. What is fitted stands in
+for n copies of the layer, a convolution's positions, and s = 1 if inputs are not
+negative. Zeros, and what pruning leaves without inputs or outputs, do not count.
+α + β < 1: the larger a layer, the more its outputs share. What is fitted stands in
 ``measured.json`` with where it came from and its errors; ``hawq.synthesis.fit`` makes
 that file anew.
 """
@@ -16,14 +17,16 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from hawq.allocation.cost import CostModel, QuantizedLayer
+from hawq.errors import InputError
 from hawq.fixed import IntArray
 from hawq.records import Record
 
@@ -185,7 +188,7 @@ class DelayLaw(Record):
     """Delay of a layer through its cells, in ns.
 
     Attributes:
-        doubling_ns: For twice the digits.
+        doubling_ns: For twice the digits, of all copies.
         bit_ns: For one more bit of the accumulators.
     """
 
@@ -201,7 +204,8 @@ class DelayLaw(Record):
         Returns:
             ns.
         """
-        return self.doubling_ns * math.log2(sums.digits) + self.bit_ns * sums.width_bits
+        digits = sums.digits * sums.copies  # the slowest of all outputs counts
+        return self.doubling_ns * math.log2(digits) + self.bit_ns * sums.width_bits
 
 
 class Errors(Record):
@@ -220,6 +224,18 @@ class Errors(Record):
     mean: float
 
 
+class Proportional(Record):
+    """Another estimate, times one fitted factor, in place of the law of LUTs.
+
+    Attributes:
+        factor: LUTs a unit of the estimate.
+        errors: Set of layers → errors.
+    """
+
+    factor: float = Field(gt=0)
+    errors: dict[str, Errors]
+
+
 class MeasuredCosts(Record):
     """What was fitted, to what, and how well it does on layers it has not seen.
 
@@ -230,11 +246,11 @@ class MeasuredCosts(Record):
         passes: Of Yosys.
         grid: Digest of the layers that were fitted to.
         lut_errors: Set of layers → errors: ``fitted``, what was fitted to; held out,
-            ``drawn`` of other sizes and cut from a ``network``; ``unseen``, both.
+            ``drawn`` of other sizes, ``conv``, unrolled convolutions, and cut from a
+            ``network``; ``unseen``, all that was held out.
         delay_errors: The same of delays.
-        adder_errors: The same of LUTs, with alkaid's own cost, times one fitted
-            factor, in place of the law.
-        adder_factor: That factor: LUTs a unit of alkaid's cost.
+        beside: Other estimates of LUTs: ``adders``, alkaid's own cost, for which it
+            must trace the layer; ``ebops`` and ``bops``.
     """
 
     lut: LutLaw
@@ -244,8 +260,7 @@ class MeasuredCosts(Record):
     grid: str
     lut_errors: dict[str, Errors]
     delay_errors: dict[str, Errors]
-    adder_errors: dict[str, Errors]
-    adder_factor: float
+    beside: dict[str, Proportional]
 
 
 @functools.cache
@@ -255,17 +270,58 @@ def measured() -> MeasuredCosts:
     Returns:
         The content of ``measured.json``.
     """
-    return MeasuredCosts.model_validate_json(FILE.read_text(encoding="utf-8"))
+    return read(FILE)
 
 
-def _lut(layer: QuantizedLayer) -> float:
-    sums = Sums.of(layer)
-    return 0.0 if sums is None else measured().lut.predict(sums)
+def read(path: Path) -> MeasuredCosts:
+    """Read what ``hawq.synthesis.fit`` wrote.
+
+    Args:
+        path: Of its ``measured.json``.
+
+    Returns:
+        The laws.
+
+    Raises:
+        InputError: if the file holds something else.
+    """
+    try:
+        return MeasuredCosts.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise InputError(
+            f"{path} is no cost model: {where}: {first['msg']}; expected the "
+            "measured.json that `hawq cost-model` writes"
+        ) from error
 
 
-def _latency_ns(layer: QuantizedLayer) -> float:
-    sums = Sums.of(layer)
-    return 0.0 if sums is None else measured().delay.predict(sums)
+def models(costs: MeasuredCosts) -> dict[str, CostModel]:
+    """Make cost models of fitted laws.
+
+    Args:
+        costs: The laws.
+
+    Returns:
+        ``lut`` and ``latency_ns``.
+    """
+
+    def price_lut(layer: QuantizedLayer) -> float:
+        sums = Sums.of(layer)
+        return 0.0 if sums is None else costs.lut.predict(sums)
+
+    def price_ns(layer: QuantizedLayer) -> float:
+        sums = Sums.of(layer)
+        return 0.0 if sums is None else costs.delay.predict(sums)
+
+    return {
+        "lut": replace(lut, price=price_lut),
+        "latency_ns": replace(latency_ns, price=price_ns),
+    }
+
+
+def _shipped(name: str, layer: QuantizedLayer) -> float:
+    return models(measured())[name].price(layer)
 
 
 def _ebops(layer: QuantizedLayer) -> float:
@@ -277,7 +333,11 @@ def _ebops(layer: QuantizedLayer) -> float:
     return float(copies * layer.activation_bits * bits.sum())
 
 
-lut = CostModel("lut", "LUTs of UltraScale+ as Yosys counts them, predicted", _lut)
+lut = CostModel(
+    "lut",
+    "LUTs of UltraScale+ as Yosys counts them, predicted",
+    partial(_shipped, "lut"),
+)
 """LUTs of the layer in distributed arithmetic with its bias, ReLU and rounding.
 
 How wide the rounded output is, a layer does not know: the law averages over it. A
@@ -285,7 +345,9 @@ network's last layer, which has neither, takes a little less.
 """
 
 latency_ns = CostModel(
-    "latency_ns", "ns through cells without wires or registers, predicted", _latency_ns
+    "latency_ns",
+    "ns through cells without wires or registers, predicted",
+    partial(_shipped, "latency_ns"),
 )
 """Delay of the layer's logic; the sum over a network's layers bounds its own from
 above, for slow bits of one layer need not be the slow ones of the next."""

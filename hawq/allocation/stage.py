@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -25,6 +26,11 @@ class Settings(StageSettings):
     budgets: dict[str, float] = Field(
         {"bops": 350_000.0},
         description="cost name → most that may be spent, in the cost's unit",
+    )
+    cost_model: Path | None = Field(
+        None,
+        description="measured.json of `hawq cost-model`, for lut and latency_ns; the "
+        "shipped one if absent",
     )
     groups: tuple[tuple[str, ...], ...] = Field(
         (), description="sites that must take the same width"

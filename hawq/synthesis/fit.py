@@ -20,18 +20,20 @@ from hawq.allocation.measured import (
     Errors,
     LutLaw,
     MeasuredCosts,
+    Proportional,
     Sums,
     ebops,
 )
 from hawq.errors import InputError
 from hawq.paths import atomic_file
 from hawq.stage import Progress, StageSettings, silent
-from hawq.synthesis.grid import GridLayer, draw_layers
+from hawq.synthesis.grid import GridLayer, draw_convolutions, draw_layers
 from hawq.synthesis.measure import PASSES, LayerMeasurement, measure_layers
 from hawq.synthesis.trained import cut_layers
 
-FITTED, DRAWN, TRAINED = "fitted", "drawn", "network"
-"""The sets of layers: the grid; drawn at sizes between the grid's; a network's own."""
+FITTED, DRAWN, CONV, TRAINED = "fitted", "drawn", "conv", "network"
+"""The sets of layers: the grid; drawn at sizes between the grid's; unrolled
+convolutions; a network's own."""
 
 UNSEEN = "unseen"
 """All sets but the one that was fitted to."""
@@ -43,6 +45,8 @@ COLUMNS = (
     "layer",
     "inputs",
     "outputs",
+    "kernel",
+    "positions",
     "weight_bits",
     "activation_bits",
     "output_bits",
@@ -68,6 +72,7 @@ class Settings(StageSettings):
 
     layers: int = Field(72, ge=8, description="layers to fit to")
     held_out: int = Field(24, ge=0, description="layers of other sizes, to test on")
+    convolutions: int = Field(8, ge=0, description="convolutions to test on")
     network: Path | None = Field(
         None, description="folder of a finished flow, whose layers are tested on too"
     )
@@ -106,6 +111,7 @@ def fit_costs(
     sets = {
         FITTED: draw_layers(settings.layers, settings.seed),
         DRAWN: draw_layers(settings.held_out, settings.seed + 1, other_sizes=True),
+        CONV: draw_convolutions(settings.convolutions, settings.seed + 3),
         TRAINED: []
         if settings.network is None
         else cut_layers(settings.network, settings.network_bits),
@@ -150,10 +156,13 @@ def fit(
     chosen = [i for i, name in enumerate(sets) if name == FITTED]
     luts = np.array([float(m.lut) for m in measurements])
     delays = np.array([m.delay_ns for m in measurements])
-    adders = np.array([m.adders for m in measurements])
     some = [sums[i] for i in chosen]
     lut_law, delay_law = fit_lut(some, luts[chosen]), fit_delay(some, delays[chosen])
-    factor = float(np.exp(np.mean(np.log(luts[chosen] / adders[chosen]))))
+    estimates = {
+        "adders": np.array([m.adders for m in measurements]),
+        "ebops": np.array([ebops.price(layer.quantized) for layer in layers]),
+        "bops": np.array([bops.price(layer.quantized) for layer in layers]),
+    }
 
     def errors(predicted: Floats, found: Floats) -> dict[str, Errors]:
         members = {name: np.array(sets) == name for name in dict.fromkeys(sets)}
@@ -164,6 +173,11 @@ def fit(
             if mine.any()
         }
 
+    def proportional(estimate: Floats) -> Proportional:
+        ratios = luts[chosen] / estimate[chosen]
+        factor = float(np.exp(np.mean(np.log(ratios))))
+        return Proportional(factor=factor, errors=errors(factor * estimate, luts))
+
     drawn = [layers[i] for i in chosen]
     return MeasuredCosts(
         lut=lut_law,
@@ -173,8 +187,7 @@ def fit(
         grid=digest.of_json([_content(layer) for layer in drawn]),
         lut_errors=errors(np.array([lut_law.predict(s) for s in sums]), luts),
         delay_errors=errors(np.array([delay_law.predict(s) for s in sums]), delays),
-        adder_errors=errors(factor * adders, luts),
-        adder_factor=factor,
+        beside={name: proportional(values) for name, values in estimates.items()},
     )
 
 
@@ -225,7 +238,7 @@ def fit_delay(sums: Sequence[Sums], delays_ns: Floats) -> DelayLaw:
     Returns:
         The law of least squared relative error without a negative term.
     """
-    rows = np.array([[math.log2(s.digits), s.width_bits] for s in sums])
+    rows = np.array([[math.log2(s.digits * s.copies), s.width_bits] for s in sums])
     doubling, bit = nnls(rows / delays_ns[:, None], np.ones(len(sums)))[0]
     return DelayLaw(doubling_ns=float(doubling), bit_ns=float(bit))
 
@@ -248,6 +261,30 @@ def compare(predicted: Floats, found: Floats) -> Errors:
         percentile_90=float(np.percentile(size, 90)),
         mean=float(off.mean()),
     )
+
+
+def summary(costs: MeasuredCosts) -> str:
+    """Say in a table how far off the laws and other estimates are.
+
+    Args:
+        costs: What was fitted.
+
+    Returns:
+        A line for every set of layers: how many, and for each estimate the median and
+        the 90th percentile of the relative errors' magnitudes.
+    """
+    columns = {"lut": costs.lut_errors, "latency_ns": costs.delay_errors}
+    columns |= {f"{name} · c": one.errors for name, one in costs.beside.items()}
+    names = "".join(f"{name:>17}" for name in columns)
+    lines = [f"{'':10}layers{names}"]
+    for name, first in costs.lut_errors.items():
+        cells = "".join(
+            f"{100 * e[name].median:8.1f}{100 * e[name].percentile_90:7.1f} %"
+            for e in columns.values()
+        )
+        lines.append(f"{name:10}{first.layers:6}{cells}")
+    lines.append("median and 90th percentile of |predicted / measured - 1|")
+    return "\n".join(lines)
 
 
 def write_table(
@@ -274,7 +311,9 @@ def write_table(
             writer.writerow([
                 name,
                 layer.name,
-                *layer.weight.shape[::-1],
+                *layer.weight.shape[1::-1],
+                "x".join(map(str, layer.weight.shape[2:])),
+                layer.positions,
                 layer.weight_bits,
                 layer.activation_bits,
                 layer.output_bits,

@@ -7,7 +7,7 @@ last a ReLU and the rounding and saturation to the next layer's input.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -17,7 +17,15 @@ from hawq.allocation.cost import QuantizedLayer
 from hawq.fixed import IntArray, smallest_width
 from hawq.integer.graph import Graph, build
 from hawq.integer.grid import Grid
-from hawq.integer.nodes import Dense, Node, Quantize, Relu, Requantize
+from hawq.integer.nodes import (
+    Conv,
+    Dense,
+    Node,
+    Quantize,
+    Relu,
+    Requantize,
+    Window,
+)
 from hawq.integer.tensor import RealInput
 
 WEIGHT_BITS = ACTIVATION_BITS = (2, 3, 4, 5, 6, 7, 8)
@@ -27,6 +35,7 @@ ZEROS = (0.0, 0.2, 0.4, 0.6, 0.8)
 OTHER_INPUTS = (10, 12, 20, 28, 40, 56)
 OTHER_OUTPUTS = (6, 10, 12, 20, 24, 40)
 OTHER_ZEROS = (0.1, 0.3, 0.5, 0.7)
+KERNEL = (3, 3)
 
 MOST_PRODUCT_BITS = 7_000
 """Non-zero weights x bits of both factors, of a drawn layer: up to about 2,500 LUTs."""
@@ -41,13 +50,15 @@ class GridLayer:
 
     Attributes:
         name: Of the layer.
-        weight: Integers, shape (outputs, inputs).
+        weight: Integers, shape (outputs, inputs); of a convolution (outputs, inputs,
+            *kernel).
         weight_bits: Their width.
         bias: Integers on the accumulator's grid, shape (outputs,).
         activation_bits: Width of the inputs.
         signed: Whether inputs can be negative.
         output_bits: Width of the outputs after ReLU, or None for bare accumulators.
         shift: Accumulators are divided by 2 to this before they are rounded.
+        image: Sizes of the image that a convolution slides over, without padding.
     """
 
     name: str
@@ -58,6 +69,13 @@ class GridLayer:
     signed: bool = False
     output_bits: int | None = None
     shift: int = 0
+    image: tuple[int, ...] = ()
+
+    @property
+    def positions(self) -> int:
+        """How often the weights are unrolled."""
+        kernel = self.weight.shape[2:]
+        return math.prod(n - k + 1 for n, k in zip(self.image, kernel, strict=True))
 
     @property
     def quantized(self) -> QuantizedLayer:
@@ -70,7 +88,7 @@ class GridLayer:
             activation_bits=self.activation_bits,
             bias=self.bias,
             bias_bits=width + int(not sign),
-            macs=self.weight.size,
+            macs=self.weight.size * self.positions,
             signed=self.signed,
         )
 
@@ -81,13 +99,23 @@ class GridLayer:
         inputs = Grid(-(2**bits) if self.signed else 0, 2**bits - 1, Fraction(1))
         nodes: list[Node] = [
             Quantize(("x",), "integers", inputs),
-            Dense(("integers",), "sum", self.weight.T, Fraction(1), self.bias),
+            self._product,
         ]
         if self.output_bits is not None:
             grid = Grid(0, 2**self.output_bits - 1, Fraction(2**self.shift))
             nodes += [Relu(("sum",), "positive"), Requantize(("positive",), "y", grid)]
-        real = RealInput("x", (self.weight.shape[1],))
+        real = RealInput("x", (self.weight.shape[1], *self.image))
         return build([real], nodes, [nodes[-1].output])
+
+    @property
+    def _product(self) -> Node:
+        if not self.image:
+            return Dense(("integers",), "sum", self.weight.T, Fraction(1), self.bias)
+        ones, kernel = (1,) * len(self.image), self.weight.shape[2:]
+        window = Window(kernel, ones, ones, (0, 0) * len(self.image))
+        return Conv(
+            ("integers",), "sum", self.weight, Fraction(1), window, bias=self.bias
+        )
 
 
 def next_shift(layer: QuantizedLayer, output_bits: int) -> int:
@@ -132,6 +160,20 @@ def draw_layers(count: int, seed: int, *, other_sizes: bool = False) -> list[Gri
     ]
 
 
+def draw_convolutions(count: int, seed: int) -> list[GridLayer]:
+    """Draw small convolutions with such weights, unrolled at every position.
+
+    Args:
+        count: Layers.
+        seed: Of the draws.
+
+    Returns:
+        The layers, of 3 x 3 kernels on images of 4 x 4 to 6 x 6.
+    """
+    children = np.random.SeedSequence(seed).spawn(count)
+    return [_draw_convolution(f"conv{i}", child) for i, child in enumerate(children)]
+
+
 def _draw(name: str, seed: np.random.SeedSequence, other_sizes: bool) -> GridLayer:
     random = np.random.default_rng(seed)
     sizes = (
@@ -147,13 +189,39 @@ def _draw(name: str, seed: np.random.SeedSequence, other_sizes: bool) -> GridLay
         product = inputs * outputs * (1 - zeros) * weight_bits * activation_bits
         if product <= MOST_PRODUCT_BITS:
             break
-    shape = (outputs, inputs)
+    widths = (weight_bits, activation_bits)
+    return _fill(name, random, (outputs, inputs), zeros, widths)
+
+
+def _draw_convolution(name: str, seed: np.random.SeedSequence) -> GridLayer:
+    random = np.random.default_rng(seed)
+    while True:
+        shape = (*(int(n) for n in random.integers(2, 7, 2)), *KERNEL)
+        image = (int(random.integers(4, 7)),) * 2
+        zeros = float(random.choice(OTHER_ZEROS))
+        widths = (int(random.choice(WEIGHT_BITS)), int(random.choice(ACTIVATION_BITS)))
+        positions = math.prod(n - k + 1 for n, k in zip(image, KERNEL, strict=True))
+        product = math.prod((*shape, *widths)) * (1 - zeros) * positions
+        if product <= MOST_PRODUCT_BITS:
+            break
+    return replace(_fill(name, random, shape, zeros, widths), image=image)
+
+
+def _fill(
+    name: str,
+    random: np.random.Generator,
+    shape: tuple[int, ...],
+    zeros: float,
+    widths: tuple[int, int],
+) -> GridLayer:
+    weight_bits, activation_bits = widths
     laplacian = bool(random.integers(2))
     values = random.laplace(size=shape) if laplacian else random.normal(size=shape)
     values[np.abs(values) < np.quantile(np.abs(values), zeros)] = 0.0
     weight = nearest_integers(values, weight_bits)
-    deviation = math.sqrt(float((weight**2).sum(axis=1).mean()))
-    bias = random.normal(size=outputs) * deviation * 2.0 ** (activation_bits - 3)
+    rows = weight.reshape(len(weight), -1)
+    deviation = math.sqrt(float((rows**2).sum(axis=1).mean()))
+    bias = random.normal(size=len(weight)) * deviation * 2.0 ** (activation_bits - 3)
     bare = QuantizedLayer(name, weight, weight_bits, activation_bits, None, 0, 0)
     output_bits = int(random.choice(ACTIVATION_BITS))
     return GridLayer(

@@ -80,7 +80,7 @@ def ebops(graph: Graph) -> int:
         The sum over all products of one sample; padding is no factor.
 
     Source:
-        arXiv:2405.00645, section III.A, for weights that are constants.
+        arXiv:2405.00645, for weights that are constants.
     """
     total = 0
     for node in graph.nodes:

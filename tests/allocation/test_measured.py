@@ -20,8 +20,11 @@ from hawq.allocation.measured import (
     latency_ns,
     lut,
     measured,
+    models,
+    read,
     signed_digits,
 )
+from hawq.errors import InputError
 
 
 def layer(weight, activation_bits=4, bias=None, macs=None):
@@ -88,7 +91,7 @@ def test_laws_by_hand():
 
     assert law.predict(sums) == pytest.approx(2 * 3 * 4 * 3 * 10 * 2 * 3 * 1.5)
     assert law.predict(replace(sums, signed=False)) == pytest.approx(2 * 3 * 720)
-    assert delay.predict(sums) == 0.5 * 4 + 0.25 * 10
+    assert delay.predict(sums) == 0.5 * (4 + 1) + 0.25 * 10
 
 
 @pytest.mark.parametrize("model", [lut, latency_ns, ebops])
@@ -107,7 +110,8 @@ def test_an_unrolled_convolution_is_paid_at_every_position():
 
     assert lut.price(often) == pytest.approx(49 * lut.price(once), rel=1e-14)
     assert ebops.price(often) == 49 * ebops.price(once)
-    assert latency_ns.price(often) == latency_ns.price(once)
+    slower = measured().delay.doubling_ns * np.log2(49)
+    assert latency_ns.price(often) == pytest.approx(latency_ns.price(once) + slower)
 
 
 def test_effective_bits_run_from_the_highest_to_the_lowest():
@@ -144,13 +148,39 @@ def test_pruning_a_weight_never_costs_more(seed, size):
     assert ebops.price(layer(pruned)) < ebops.price(layer(weight))
 
 
+def test_models_of_other_laws():
+    shipped = measured()
+    delay = DelayLaw(doubling_ns=1.0, bit_ns=0.0)
+    other = models(shipped.model_copy(update={"delay": delay}))
+    one = layer([[3, 0, -5], [7, 1, 2]])
+
+    assert other["lut"].price(one) == lut.price(one)
+    assert other["latency_ns"].price(one) == 3.0  # 8 digits
+    assert (other["lut"].name, other["latency_ns"].unit) == ("lut", latency_ns.unit)
+
+
+def test_a_file_of_something_else_is_named(tmp_path):
+    file = tmp_path / "other.json"
+    file.write_text('{"lut": {"factor": 0}}')
+
+    with pytest.raises(
+        InputError,
+        match=rf"^{file} is no cost model: lut\.factor: Input should be greater than "
+        "0; expected the measured.json that `hawq cost-model` writes$",
+    ):
+        read(file)
+    file.write_text("LUTs: 12")
+    with pytest.raises(InputError, match=rf"^{file} is no cost model: the file: "):
+        read(file)
+
+
 def test_errors_on_layers_that_were_not_fitted():
     found = measured()
 
     assert found.tools.keys() == {"pyosys", "alkaid"}
     for errors in (found.lut_errors, found.delay_errors):
-        assert errors.keys() == {"fitted", "drawn", "network", "unseen"}
-        assert errors["unseen"].layers == 39
+        assert errors.keys() == {"fitted", "drawn", "conv", "network", "unseen"}
+        assert errors["unseen"].layers == 24 + 8 + 15
         assert errors["unseen"].median <= 0.10
         assert errors["unseen"].percentile_90 <= 0.25
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 import hawq.model.stage
 import hawq.sensitivity.stage
+from hawq.allocation.measured import measured
 from hawq.allocation.stage import Settings, run
 from hawq.allocation.tables import CalibrationRecord
 from hawq.data.dataset import Dataset, split_dataset
@@ -87,6 +88,39 @@ def test_luts_and_nanoseconds_can_be_budgets(allocate):
     assert fast.costs["latency_ns"] <= 0.8 * ns
     for record in (small, fast):
         assert record.loss_rise_nats > free.loss_rise_nats
+
+
+def test_laws_of_ones_own_price_the_budgets(allocate, tmp_path):
+    shipped = measured()
+    twice = shipped.lut.model_copy(update={"factor": 2 * shipped.lut.factor})
+    file = tmp_path / "own.json"
+    shipped.model_copy(update={"lut": twice}).save(file)
+    free, _ = allocate(budgets={"lut": 1e9})
+
+    own, _ = allocate(budgets={"lut": 1e9}, cost_model=file)
+
+    assert own.bits() == free.bits()
+    assert own.costs["lut"] == pytest.approx(2 * free.costs["lut"], rel=1e-14)
+    assert own.costs["latency_ns"] == free.costs["latency_ns"]
+
+
+def test_says_what_luts_and_nanoseconds_would_fit(allocate):
+    number = r"([\d,.]+)"
+    with pytest.raises(
+        InfeasibleError,
+        match=rf"^no widths meet the budgets: lut <= 10, smallest feasible {number}; "
+        rf"latency_ns <= 1, smallest feasible {number}: raise the limit of lut and "
+        "latency_ns, or offer smaller widths$",
+    ) as error:
+        allocate(budgets={"lut": 10.0, "latency_ns": 1.0})
+
+    least = float(
+        re.search(rf"lut <= 10, smallest feasible {number}", str(error.value))[
+            1
+        ].replace(",", "")
+    )
+    record, _ = allocate(budgets={"lut": least})
+    assert record.costs["lut"] == pytest.approx(least, rel=1e-8)  # nine digits shown
 
 
 def test_every_site_but_the_biases_gets_a_format(allocate):

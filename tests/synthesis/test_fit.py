@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 
 import numpy as np
 import pytest
@@ -10,7 +11,15 @@ import pytest
 from hawq.allocation.measured import DelayLaw, LutLaw, MeasuredCosts, Sums
 from hawq.errors import InputError
 from hawq.synthesis import fit as fitting
-from hawq.synthesis.fit import Settings, compare, fit, fit_costs, fit_delay, fit_lut
+from hawq.synthesis.fit import (
+    Settings,
+    compare,
+    fit,
+    fit_costs,
+    fit_delay,
+    fit_lut,
+    summary,
+)
 from hawq.synthesis.grid import GridLayer, draw_layers
 from hawq.synthesis.measure import LayerMeasurement
 
@@ -87,11 +96,31 @@ def test_every_set_is_compared_and_one_is_fitted():
     assert found.lut_errors["fitted"].median == pytest.approx(0.0, abs=1e-6)
     assert found.lut_errors["drawn"].mean == pytest.approx(-0.5, abs=1e-6)
     assert found.delay_errors["drawn"].percentile_90 == pytest.approx(0.0, abs=1e-9)
-    assert found.adder_factor == pytest.approx(1.25)
-    assert found.adder_errors["drawn"].median == pytest.approx(0.5)
+    assert found.beside["adders"].factor == pytest.approx(1.25)
+    assert found.beside["adders"].errors["drawn"].median == pytest.approx(0.5)
     assert found.lut_errors["unseen"] == found.lut_errors["drawn"]
     other = fit(["fitted"] * 19 + ["rest"] * 6, layers, measurements)
     assert other.grid != found.grid
+
+
+def test_the_summary_gives_percentages():
+    layers = draw_layers(20, 1)
+    measurements = exactly(layers)
+    doubled = [m.model_copy(update={"lut": 2 * m.lut}) for m in measurements[15:]]
+
+    table = summary(
+        fit(["fitted"] * 15 + ["drawn"] * 5, layers, measurements[:15] + doubled)
+    )
+
+    head, fitted, drawn, unseen, foot = table.splitlines()
+    assert head.split() == [
+        *("layers", "lut", "latency_ns", "adders", "·", "c", "ebops", "·", "c"),
+        *("bops", "·", "c"),
+    ]
+    assert fitted.split()[:8] == ["fitted", "15", *["0.0", "0.0", "%"] * 2]
+    assert drawn.split()[:8] == ["drawn", "5", *["50.0"] * 2, "%", *["0.0"] * 2, "%"]
+    assert unseen.split()[1:] == drawn.split()[1:]
+    assert foot == "median and 90th percentile of |predicted / measured - 1|"
 
 
 def test_a_layer_of_zeros_is_named():
@@ -114,7 +143,8 @@ def test_the_command_leaves_laws_and_a_table(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fitting, "measure_layers", measured_layers)
 
-    costs = fit_costs(Settings(layers=10, held_out=3, limit_s=7), tmp_path, workers=2)
+    settings = Settings(layers=10, held_out=3, convolutions=2, limit_s=7)
+    costs = fit_costs(settings, tmp_path, workers=2)
 
     assert (asked["cache"], asked["workers"], asked["limit_s"]) == (
         tmp_path / "layers",
@@ -125,10 +155,18 @@ def test_the_command_leaves_laws_and_a_table(tmp_path, monkeypatch):
     assert MeasuredCosts.model_validate_json(written) == costs
     with (tmp_path / "layers.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["set"] for row in rows] == ["fitted"] * 10 + ["drawn"] * 3
+    assert [row["set"] for row in rows] == [
+        *["fitted"] * 10,
+        *["drawn"] * 3,
+        *["conv"] * 2,
+    ]
     for row in rows:
         ratio = float(row["predicted_lut"]) / float(row["measured_lut"])
         assert ratio == pytest.approx(1, abs=1e-6)
-        assert float(row["ebops"]) <= int(row["inputs"]) * int(row["outputs"]) * int(
-            row["weight_bits"]
-        ) * int(row["activation_bits"])
+        assert float(row["ebops"]) <= math.prod(
+            int(row[name])
+            for name in (
+                *("inputs", "outputs", "positions"),
+                *("weight_bits", "activation_bits"),
+            )
+        ) * (9 if row["kernel"] == "3x3" else 1)

@@ -17,6 +17,7 @@ from hawq.synthesis.grid import (
     OTHER_OUTPUTS,
     OUTPUTS,
     GridLayer,
+    draw_convolutions,
     draw_layers,
     nearest_integers,
     next_shift,
@@ -50,6 +51,29 @@ def test_a_last_layer_gives_its_accumulators():
     found = execute(one.graph, {"x": np.array([[5.0, 6.0]])}, ("sum",))["sum"]
 
     np.testing.assert_array_equal(found, [[2 * 5 - 3 * 6 + 1]])
+
+
+def test_a_convolution_is_unrolled_over_its_image():
+    weight = np.arange(-8, 8).reshape(2, 2, 2, 2)
+    one = GridLayer("conv", weight, 5, np.array([1, 2]), 4, image=(3, 4))
+    x = np.random.default_rng(0).integers(0, 16, (1, 2, 3, 4))
+
+    found = execute(one.graph, {"x": x.astype(float)}, ("sum",))["sum"]
+
+    windows = np.lib.stride_tricks.sliding_window_view(x[0], (2, 2), (1, 2))
+    expected = np.einsum("oikl,ihwkl->ohw", weight, windows)
+    np.testing.assert_array_equal(found[0], expected + np.array([[[1]], [[2]]]))
+    assert one.positions == 2 * 3
+    assert one.quantized.macs == 2 * 3 * 16
+
+
+def test_drawn_convolutions_stay_small():
+    for layer in draw_convolutions(20, 3):
+        product = np.count_nonzero(layer.weight) * layer.positions
+        product *= layer.weight_bits * layer.activation_bits
+        assert product <= MOST_PRODUCT_BITS * 1.05  # a quantile rounds to one weight
+        assert layer.weight.shape[2:] == (3, 3)
+        assert layer.graph.tensors["y"].shape[1:] == tuple(n - 2 for n in layer.image)
 
 
 def test_the_first_layers_do_not_depend_on_the_count():
