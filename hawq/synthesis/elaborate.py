@@ -24,7 +24,8 @@ def passes(netlist: Path, models: Sequence[Path], top: str, out: Path) -> list[s
 
     Args:
         netlist: Verilog.
-        models: Verilog of the cells.
+        models: Verilog of the cells, or a Liberty file (``.lib``), whose functions
+            say what they do.
         top: Name of the netlist's module.
         out: JSON to write.
 
@@ -33,7 +34,7 @@ def passes(netlist: Path, models: Sequence[Path], top: str, out: Path) -> list[s
     """
     cells = f"* {top} %d"
     return [
-        *(f'read_verilog -ignore_redef "{model}"' for model in models),
+        *map(_read, models),
         f'read_verilog "{netlist}"',
         f"hierarchy -top {top}",
         f"proc {cells}",
@@ -45,6 +46,12 @@ def passes(netlist: Path, models: Sequence[Path], top: str, out: Path) -> list[s
         f"opt_clean {cells}",
         f'write_json "{out}"',
     ]
+
+
+def _read(model: Path) -> str:
+    if model.suffix == ".lib":
+        return f'read_liberty -ignore_miss_func -ignore_miss_dir "{model}"'
+    return f'read_verilog -ignore_redef "{model}"'
 
 
 def read_gates(path: Path, top: str) -> Gates:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,10 @@ from hawq.synthesis.elaborate import passes, read_gates
 from hawq.synthesis.netlist import Gates
 from hawq.synthesis.ports import Ports, Words
 
-RUNG = "netlist simulation (Verilator)"
+if TYPE_CHECKING:
+    from hawq.csim.network import Inputs
+    from hawq.integer.graph import Graph
+    from hawq.records import Comparison
 
 SEEDS = (1, 2)
 """Of what is undefined or not initialised: outputs must not depend on it."""
@@ -171,6 +174,45 @@ def compile_netlist(
     run(_verilator(), "verilator")
     run(_compiler(folder / "obj", library), "compile")
     return GateSimulation(library, ports)
+
+
+def compare_netlist(
+    graph: Graph,
+    netlist: Path,
+    models: Sequence[Path],
+    ports: Ports,
+    folder: Path,
+    data: Inputs | None,
+    *,
+    upper: str,
+    corners: int,
+    seed: int,
+    limits: Limits | None = None,
+) -> tuple[Comparison, float]:
+    """Simulate a netlist and compare its outputs with the golden executor's.
+
+    Args:
+        graph: The network.
+        netlist: Verilog; the top has the ports of the RTL.
+        models: What the cells do: Verilog, or a Liberty file.
+        ports: Of the RTL.
+        folder: For sources, objects and logs.
+        data: Input name → real values, or None for corner inputs alone.
+        upper: What the comparison calls the netlist.
+        corners: Random vectors in each set of corner inputs.
+        seed: Of the corners.
+        limits: Of each tool.
+
+    Returns:
+        The comparison, and samples a second. A difference raises a MismatchError.
+    """
+    from hawq.csim.simulation import compare_simulation
+
+    gates = elaborate(netlist, models, ports, folder, limits)
+    simulation = compile_netlist(gates, ports, folder, limits)
+    return compare_simulation(
+        graph, upper, simulation, data, corners=corners, seed=seed
+    )
 
 
 def _verilator() -> list[str]:
