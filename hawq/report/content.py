@@ -12,10 +12,13 @@ from hawq.report.sections import (
     front,
     history,
     ladder,
+    layers,
+    predictions,
     provenance,
     roc,
     sensitivities,
     spectra,
+    synthesis,
     widths,
 )
 from hawq.report.sections.accuracy import Accuracy
@@ -24,10 +27,13 @@ from hawq.report.sections.confusion import Confusion
 from hawq.report.sections.front import Front
 from hawq.report.sections.history import History
 from hawq.report.sections.ladder import Ladder
+from hawq.report.sections.layers import Layers
+from hawq.report.sections.predictions import Predictions
 from hawq.report.sections.provenance import Provenance
 from hawq.report.sections.roc import Roc
 from hawq.report.sections.sensitivities import Sensitivities
 from hawq.report.sections.spectra import Spectra
+from hawq.report.sections.synthesis import Synthesis
 from hawq.report.sections.widths import FirmwareType, Widths
 from hawq.stage import StageSettings
 
@@ -69,9 +75,13 @@ class Content(Record):
         widths: Site by site.
         front: Loss against cost.
         types: Tensor by tensor.
+        synthesis: Target by target.
+        layers: Layer by layer, each synthesised alone.
+        predictions: What was expected of the hardware.
         history: Training.
         provenance: How to repeat it.
         absent: Stage → its purpose, of the stages that the flow did not run.
+        not_asked: The same, of the stages that run only where they are asked for.
     """
 
     title: str
@@ -91,9 +101,13 @@ class Content(Record):
     widths: Widths | None
     front: Front | None
     types: tuple[FirmwareType, ...]
+    synthesis: Synthesis | None
+    layers: Layers | None
+    predictions: Predictions | None
     history: History | None
     provenance: Provenance
     absent: dict[str, str]
+    not_asked: dict[str, str]
 
 
 def gather(
@@ -122,7 +136,7 @@ def gather(
     found = spectra.measure(e.test)
     if real is not None:
         found = spectra.against_real(found, e.test, real.jets, real.is_matched)
-    climbed = ladder.gather(e.csim) if e.csim else None
+    climbed = ladder.gather(e.csim, e.rtl, e.synthesis)
     return Content(
         title=title,
         flow=flow,
@@ -154,16 +168,26 @@ def gather(
         if e.allocation
         else None,
         types=widths.firmware_types(e.hls, e.export),
+        synthesis=synthesis.gather(e.synthesis, e.rtl) if e.synthesis else None,
+        layers=layers.gather(e.synthesis) if e.synthesis else None,
+        predictions=predictions.gather(e.synthesis, e.rtl, e.allocation, e.training)
+        if e.synthesis
+        else None,
         history=history.gather(e.model, e.training),
         provenance=provenance.gather(flow, e.manifests, settings),
-        absent={
-            stage.name: stage.purpose
-            for stage in STAGES
-            if stage.name not in e.folders
-            and stage.name != "report"
-            and not stage.optional
-        },
+        absent=_not_run(e, optional=False),
+        not_asked=_not_run(e, optional=True),
     )
+
+
+def _not_run(evidence: Evidence, *, optional: bool) -> dict[str, str]:
+    return {
+        stage.name: stage.purpose
+        for stage in STAGES
+        if stage.name not in evidence.folders
+        and stage.name != "report"
+        and stage.optional == optional
+    }
 
 
 def swept_cost(evidence: Evidence) -> str:

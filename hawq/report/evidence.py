@@ -23,8 +23,10 @@ from hawq.manifest import RECORD, Manifest
 from hawq.model.record import ModelRecord
 from hawq.records import Allocation, FirmwareProject, Record, SensitivityMap
 from hawq.report.outputs import Outputs, read_outputs
+from hawq.rtl.stage import RtlRecord
 from hawq.sensitivity.stage import VALIDATION
 from hawq.sensitivity.validate import Validation
+from hawq.synthesis.stage import SynthesisRecord
 from hawq.training.record import TrainingRecord
 
 _Kind = TypeVar("_Kind", bound=Record)
@@ -49,6 +51,8 @@ class Evidence:
         export: Of the QONNX file.
         hls: Of the firmware project.
         csim: Of the ladder.
+        rtl: Of the RTL, with rung 5.
+        synthesis: Of every target, with rung 6.
         outputs: Of firmware and float network on the test jets.
     """
 
@@ -66,6 +70,8 @@ class Evidence:
     export: ExportRecord | None
     hls: FirmwareProject | None
     csim: LadderRecord | None
+    rtl: RtlRecord | None
+    synthesis: SynthesisRecord | None
     outputs: Outputs | None
 
     @property
@@ -128,6 +134,8 @@ def read(folders: Mapping[str, Path]) -> Evidence:
         export=record("export", ExportRecord),
         hls=record("hls", FirmwareProject),
         csim=record("csim", LadderRecord),
+        rtl=record("rtl", RtlRecord),
+        synthesis=record("synthesis", SynthesisRecord),
         outputs=read_outputs(folders) if "csim" in folders else None,
     )
 

@@ -17,12 +17,16 @@ from hawq.report.sections import (
     confusion,
     front,
     history,
+    layers,
+    predictions,
     roc,
     sensitivities,
     spectra,
+    synthesis,
     widths,
 )
 from hawq.report.sections.front import COST_NAMES, COST_TITLES
+from hawq.report.sections.synthesis import Synthesis
 
 TEMPLATE = "page.html.j2"
 
@@ -52,9 +56,17 @@ def draw_figures(content: Content) -> dict[str, Figure]:
         ),
         ("bits", widths.draw, c.widths),
         ("pareto", front.draw, c.front),
+        ("seeds", synthesis.draw_seeds, _routed(c)),
+        ("layers", layers.draw, c.layers),
+        ("expected", predictions.draw, predictions.drawable(c.predictions)),
         ("training", history.draw, c.history),
     )
     return {name: draw(numbers) for name, draw, numbers in table if numbers is not None}
+
+
+def _routed(content: Content) -> Synthesis | None:
+    found = content.synthesis
+    return found if found and any(t.fmax_mhz for t in found.targets) else None
 
 
 def render(content: Content, pictures: Mapping[str, bytes]) -> str:
@@ -80,6 +92,7 @@ def render(content: Content, pictures: Mapping[str, bytes]) -> str:
         "scientific": spelling.scientific,
         "significant": spelling.significant,
         "clock": spelling.clock,
+        "quantity": spelling.quantity,
         "class_title": style.class_title,
         "cost_name": lambda name: COST_NAMES.get(name, name),
         "cost_title": lambda name: COST_TITLES.get(name, name),

@@ -90,6 +90,29 @@ def significant(value: float, error: float) -> str:
     return f"({inner}) × 10{str(power).translate(_SUPERSCRIPT)}"
 
 
+def quantity(value: float | None, unit: str = "") -> str:
+    """Write what a tool reported.
+
+    Args:
+        value: None if it reported none.
+        unit: Of it; empty for a count, which is written in full.
+
+    Returns:
+        For example ``1 234``, ``4.12 ns``; never a zero for a missing number.
+
+    >>> quantity(1234.0).replace(THIN, " "), quantity(0.5), quantity(4.1234, "ns")
+    ('1 234', '0.5', '4.12 ns')
+    >>> quantity(None), quantity(-0.0312, "ns"), quantity(0.0)
+    ('not reported', '−0.0312 ns', '0')
+    """
+    if value is None:
+        return "not reported"
+    if not unit:
+        return grouped(value) if value == int(value) else f"{value:g}"
+    text = grouped(value) if abs(value) >= 1000 else scientific(value)
+    return f"{text} {unit}"
+
+
 def clock(seconds: float) -> str:
     """Write a duration.
 

@@ -33,7 +33,23 @@ from hawq.records import (
     SiteSensitivity,
     TensorComparison,
 )
+from hawq.rtl.stage import RtlRecord
 from hawq.sensitivity.validate import Trial, Validation
+from hawq.synthesis.record import (
+    Cosimulation,
+    CriticalPath,
+    HlsEstimate,
+    Netlist,
+    Power,
+    Resources,
+    RoutedSeed,
+    Span,
+    SynthesisReport,
+    Timing,
+    Usage,
+)
+from hawq.synthesis.satisfy import Proof
+from hawq.synthesis.stage import SynthesisRecord, TargetResult
 from hawq.training.record import TrainingRecord
 
 CLASSES = ("g", "q", "w")
@@ -327,6 +343,181 @@ def _csim(folder: Path) -> LadderRecord:
     )
 
 
+def _simulated(upper: str, jets: int) -> Comparison:
+    form = "fixed<16,4,TRN,WRAP,0>"
+    rows = TensorComparison(tensor="fc1", format=form, integers=3 * jets, different=0)
+    return Comparison(
+        lower="golden integer graph",
+        upper=upper,
+        inputs={"data": jets},
+        tensors=(rows,),
+    )
+
+
+def _rtl(folder: Path) -> RtlRecord:
+    return RtlRecord(
+        folders={"verilog": "verilog"},
+        latency_cycles=4,
+        adders=151.5,
+        estimated_luts=190,
+        registers=77,
+        multiplications=6,
+        trace_s=0.1,
+        compile_s=12.0,
+        samples_per_s=9000.0,
+        bench_tests=6,
+        comparison=_simulated("RTL simulation (Verilator)", 100),
+    )
+
+
+def _resources(file: str, state: str, **used: float) -> Resources:
+    available = {"LUT": 1000.0, "FF": 2000.0}
+    return Resources(
+        file=file,
+        state=state,
+        usage={k: Usage(used=n, available=available.get(k)) for k, n in used.items()},
+        primitives={"NAND2": 41, "DFF": 8} if "GATES" in used else {},
+    )
+
+
+def _timing(file: str, period: float, slack: float, path: bool = True) -> Timing:
+    slowest = CriticalPath(
+        source="a_reg.Q",
+        destination="b_reg.D",
+        delay_ns=3.25,
+        logic_ns=1.5,
+        route_ns=1.75,
+        levels=7,
+    )
+    return Timing(
+        file=file,
+        period_ns=period,
+        worst_slack_ns=slack,
+        path=slowest if path else None,
+    )
+
+
+def _xcup() -> SynthesisReport:
+    alone = {"fc1": 131.0, "fc2": 53.0}
+    return SynthesisReport(
+        tools={"yosys": "0.70"},
+        part="xcvu9p",
+        synthesised=Netlist(
+            resources=_resources(
+                "stat.json", "not placed", LUT=160, FF=77, CARRY=0, DSP=0
+            )
+        ),
+        layers_alone={
+            name: _resources(f"{i}-{name}/stat.json", "not placed", LUT=n, CARRY=i)
+            for i, (name, n) in enumerate(alone.items())
+        },
+    )
+
+
+def _ecp5() -> SynthesisReport:
+    runs = tuple(
+        RoutedSeed(
+            seed=seed,
+            fmax_mhz=mhz,
+            netlist=Netlist(
+                resources=_resources(f"seed{seed}.json", "routed", LUT=210 + seed),
+                timing=_timing(f"seed{seed}.json", 8.0, 8.0 - 1000 / mhz),
+            ),
+            seconds=11.0,
+            log=f"seed{seed}.log",
+        )
+        for seed, mhz in ((1, 125.0), (2, 160.0), (3, 128.0))
+    )
+    return SynthesisReport(
+        tools={"yosys": "0.70", "nextpnr-ecp5": "0.9"},
+        part="LFE5U-85F",
+        synthesised=Netlist(resources=_resources("stat.json", "not placed", LUT=209)),
+        routed=runs[2].netlist,
+        routed_seeds=runs,
+    )
+
+
+def _asic() -> SynthesisReport:
+    power = Power(
+        file="power.json",
+        total_mw=2.5,
+        dynamic_mw=2.25,
+        static_mw=0.25,
+        confidence="activity of the simulation",
+        at_most=("static_mw",),
+    )
+    return SynthesisReport(
+        tools={"yosys": "0.70", "opensta": "2.6"},
+        part="osu018",
+        synthesised=Netlist(
+            resources=_resources("stat.json", "not placed", GATES=49),
+            timing=_timing("timing.json", 5.0, -1.25),
+            power=power,
+            area_um2=12345.5,
+        ),
+    )
+
+
+def _vivado() -> SynthesisReport:
+    return SynthesisReport(
+        tools={"vivado": "2023.1", "vitis_hls": "2023.2"},
+        part="xcvu9p",
+        estimate=HlsEstimate(
+            file="csynth.xml",
+            target_clock_ns=5.0,
+            clock_ns=4.0,
+            latency_cycles=Span(minimum=9, maximum=9),
+            interval_cycles=Span(minimum=1, maximum=1),
+            resources=_resources("csynth.xml", "estimated by HLS", LUT=900),
+        ),
+        cosimulation=Cosimulation(
+            file="cosim.rpt",
+            language="Verilog",
+            status="Pass",
+            latency_cycles=Span(minimum=8, maximum=8),
+            interval_cycles=Span(minimum=1, maximum=1),
+        ),
+        routed=Netlist(
+            resources=_resources("util.rpt", "Routed", LUT=333, BRAM_TILE=1.5),
+            timing=_timing("timing.rpt", 5.0, 1.0, path=False),
+        ),
+    )
+
+
+def _synthesis(folder: Path) -> SynthesisRecord:
+    proved = Proof(
+        verdict="proved", points=93, open=0, seconds=3.0, tool="Yosys sat 0.70"
+    )
+    unknown = proved.model_copy(update={"verdict": "unknown", "points": 60, "open": 33})
+    words = "layer fc1, neuron 2, register → layer fc2, neuron 0, adder"
+    return SynthesisRecord(
+        targets={
+            "xcup": TargetResult(
+                report=_xcup(),
+                comparison=_simulated("UltraScale+ netlist (Verilator)", 20),
+                proof=proved,
+                seconds=20.0,
+            ),
+            "ecp5": TargetResult(
+                report=_ecp5(),
+                comparison=_simulated("ECP5 netlist (Verilator)", 20),
+                proof=unknown,
+                path=words,
+                seconds=50.0,
+            ),
+            "asic": TargetResult(
+                report=_asic(),
+                comparison=_simulated("ASIC netlist (Verilator)", 20),
+                seconds=15.0,
+            ),
+            "vivado": TargetResult(report=_vivado(), seconds=900.0),
+        },
+        predicted_luts=144.0,
+        predicted_ns=6.5,
+        ebops=170,
+    )
+
+
 STAGES: dict[str, tuple[Callable[[Path], Any], dict[str, Any]]] = {
     "data": (_data, {"source": "embedded"}),
     "model": (_model, {"epochs": 4}),
@@ -336,6 +527,8 @@ STAGES: dict[str, tuple[Callable[[Path], Any], dict[str, Any]]] = {
     "export": (_export, {}),
     "hls": (_hls, {"strategy": "latency"}),
     "csim": (_csim, {}),
+    "rtl": (_rtl, {}),
+    "synthesis": (_synthesis, {}),
 }
 
 
