@@ -26,6 +26,7 @@ from hawq.report.sections import (
     widths,
 )
 from hawq.report.sections.front import COST_NAMES, COST_TITLES
+from hawq.report.sections.quantities import COUNTS
 from hawq.report.sections.synthesis import Synthesis
 
 TEMPLATE = "page.html.j2"
@@ -64,6 +65,11 @@ def draw_figures(content: Content) -> dict[str, Figure]:
     return {name: draw(numbers) for name, draw, numbers in table if numbers is not None}
 
 
+def _in_unit(value: float | None, unit: str) -> str:
+    text = spelling.reported(value, is_count=unit in COUNTS)
+    return text if value is None or not unit else f"{text} {unit}"
+
+
 def _routed(content: Content) -> Synthesis | None:
     found = content.synthesis
     return found if found and any(t.fmax_mhz for t in found.targets) else None
@@ -92,7 +98,8 @@ def render(content: Content, pictures: Mapping[str, bytes]) -> str:
         "scientific": spelling.scientific,
         "significant": spelling.significant,
         "clock": spelling.clock,
-        "quantity": spelling.quantity,
+        "reported": spelling.reported,
+        "in_unit": _in_unit,
         "class_title": style.class_title,
         "cost_name": lambda name: COST_NAMES.get(name, name),
         "cost_title": lambda name: COST_TITLES.get(name, name),

@@ -90,27 +90,28 @@ def significant(value: float, error: float) -> str:
     return f"({inner}) × 10{str(power).translate(_SUPERSCRIPT)}"
 
 
-def quantity(value: float | None, unit: str = "") -> str:
+def reported(value: float | None, *, is_count: bool = True) -> str:
     """Write what a tool reported.
 
     Args:
         value: None if it reported none.
-        unit: Of it; empty for a count, which is written in full.
+        is_count: Whether it is counted; other numbers get three digits.
 
     Returns:
-        For example ``1 234``, ``4.12 ns``; never a zero for a missing number.
+        For example ``1 234`` or ``4.12``; never a zero for a missing number.
 
-    >>> quantity(1234.0).replace(THIN, " "), quantity(0.5), quantity(4.1234, "ns")
-    ('1 234', '0.5', '4.12 ns')
-    >>> quantity(None), quantity(-0.0312, "ns"), quantity(0.0)
-    ('not reported', '−0.0312 ns', '0')
+    >>> reported(1234.0).replace(THIN, " "), reported(0.5), reported(0.0)
+    ('1 234', '0.5', '0')
+    >>> reported(4.1234, is_count=False), reported(-0.0312, is_count=False)
+    ('4.12', '−0.0312')
+    >>> reported(None)
+    'not reported'
     """
     if value is None:
         return "not reported"
-    if not unit:
-        return grouped(value) if value == int(value) else f"{value:g}"
-    text = grouped(value) if abs(value) >= 1000 else scientific(value)
-    return f"{text} {unit}"
+    if abs(value) >= 1000 or (is_count and value == int(value)):
+        return signed(grouped(value))
+    return signed(f"{value:g}") if is_count else scientific(value)
 
 
 def clock(seconds: float) -> str:

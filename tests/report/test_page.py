@@ -1,4 +1,5 @@
 import base64
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -189,12 +190,83 @@ def test_a_difference_is_shouted(flow: dict[str, Path], content: Content) -> Non
     ladder = content.ladder.model_copy(update={"pairs": (content.ladder.pairs[0], bad)})
     changed = content.model_copy(update={"ladder": ladder, "equal": ladder.equal})
     text = text_of(page.render(changed, dict.fromkeys(FIGURES, b"")))
-    assert "The rungs of the ladder differ" in text
+    assert "The rungs of the ladder differ : they are NOT equal" in text
     assert "Every integer is equal" not in text
     assert (
         "first differs from QONNX executor at tensor fc1 , sample 12 of all_minima, "
         "element [1]: expected 3 ( fixed&lt;8,3&gt; ), got 4"
     ) in text
+
+
+@pytest.mark.parametrize("stage", ["rtl", "synthesis"])
+def test_a_netlist_that_differs_is_shouted(
+    own_flow: dict[str, Path], stage: str
+) -> None:
+    path = own_flow[stage] / "record.json"
+    record = json.loads(path.read_text())
+    held = record if stage == "rtl" else record["targets"]["ecp5"]
+    held["comparison"]["tensors"][0]["different"] = 1
+    path.write_text(json.dumps(record))
+    content = gather(own_flow)
+    assert content.equal is False
+    text = text_of(page.render(content, dict.fromkeys(FIGURES, b"")))
+    assert "they are NOT equal" in text
+    assert text.count("1 ✗ NOT equal") == 1
+    assert "Every integer is equal" not in text
+    assert "That the forms are not the same network." in text
+
+
+def test_a_proof_is_told_as_far_as_it_goes(html: str) -> None:
+    text = text_of(html)
+    assert (
+        "Netlist of xcup and RTL, for every input: ✓ proved equal by Yosys sat 0.70, "
+        "93 bits"
+    ) in text
+    assert (
+        "Netlist of ecp5 and RTL, for every input: unknown: Yosys sat 0.70 proved 60 "
+        "bits equal and left 33 undecided"
+    ) in text
+
+
+def test_the_tables_of_hardware(html: str) -> None:
+    text = text_of(html)
+    for expected in (
+        "golden integer graph ECP5 netlist (Verilator) 20 1 60 0 ✓ equal",
+        "look-up tables (LUT) 144 (14 %) 151.5 (15 %) – 160 (16 %) 1\u202f000",
+        "multiplier blocks (DSP) – – – 0 –",
+        "block RAM (BRAM, 18 kbit) – – – not reported –",
+        "after synthesis resources Yosys 0.70 stat.json not placed",
+        "area of the cells [µm²] – 12\u202f346",
+        "… without switching [mW] – ≤ 0.250",
+        "before layout; activity: activity of the simulation",
+        "Lattice ECP5 min / median / max 125.0 / 128.0 / 160.0",
+        "runs layer fc1, neuron 2, register → layer fc2, neuron 0, adder : 3.25 ns, "
+        "of which logic 1.50 ns and route 1.75 ns; levels of logic: 7.",
+        "sum of the layers 184 1",
+        "the network in one 160 0",
+        "fitted to layers, at the exported integers 144 LUT 160 0.9",
+        "The cost model expects 6.50 ns",
+    ):
+        assert expected.replace(" :", ":") in text.replace(" :", ":"), expected
+
+
+def test_what_nobody_asked_for_is_named(flow: dict[str, Path]) -> None:
+    stages = {n: f for n, f in flow.items() if n not in {"rtl", "synthesis"}}
+    content = gather(stages)
+    assert list(content.not_asked) == ["rtl", "synthesis"]
+    assert content.absent == {}
+    text = text_of(page.render(content, dict.fromkeys(FIGURES, b"")))
+    assert "Nothing was synthesised: this page holds no look-up tables" in text
+    assert "hawq run --with synthesis" in text
+    assert "to the compiled firmware :" in text.replace("firmware:", "firmware :")
+
+
+def test_rtl_alone_is_no_firmware(flow: dict[str, Path]) -> None:
+    content = gather({name: flow[name] for name in ("data", "rtl")})
+    text = text_of(page.render(content, dict.fromkeys(FIGURES, b"")))
+    assert "from the golden executor to the RTL" in text
+    assert "compiled firmware" not in text
+    assert "g++" not in text
 
 
 @pytest.mark.parametrize(

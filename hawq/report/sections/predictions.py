@@ -145,11 +145,12 @@ def draw(section: Predictions) -> Figure:
     for place, value in zip(y, values, strict=True):
         axes.annotate(
             grouped(value),
-            (value, place),
-            xytext=(4, 0),
+            (0, place),
+            xytext=(5, 0),
             textcoords="offset points",
             va="center",
             fontweight="bold",
+            color=style.INK_ON_COLOUR,
         )
     measured = section.measured_luts
     label = f"counted after synthesis: {grouped(measured)}"

@@ -31,6 +31,9 @@ class Quantity(NamedTuple):
     of: tuple[bool, ...] = (False, True)
 
 
+COUNTS = ("", "clocks")
+"""Units of what is counted."""
+
 _FPGA, _ASIC = (False,), (True,)
 
 QUANTITIES: Mapping[str, Quantity] = {

@@ -107,7 +107,7 @@ def _expected(
             column=column.name,
             what="LUTs",
             tool="hawq",
-            file="record.json",
+            file="synthesis: record.json",
             state=state,
         )
         yield Source(column, {"LUT": record.predicted_luts}, (origin,))
@@ -118,7 +118,7 @@ def _expected(
             column=column.name,
             what="LUTs",
             tool="alkaid",
-            file="record.json",
+            file="rtl: record.json",
             state=state,
         )
         yield Source(column, {"LUT": rtl.adders}, (origin,))
@@ -158,8 +158,8 @@ def _simulated(report: SynthesisReport, rtl: RtlRecord | None) -> Iterator[Sourc
             column=column.name,
             what=what,
             tool="Verilator",
-            file="record.json",
-            state="the stage rtl",
+            file="rtl: record.json",
+            state="a new input every clock",
         )
         values: dict[str, float | None] = {
             "latency_cycles": rtl.latency_cycles,

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from hawq.records import Record
 from hawq.report import style
-from hawq.report.sections.quantities import QUANTITIES, available_in, of_netlist
+from hawq.report.sections.quantities import COUNTS, QUANTITIES, available_in, of_netlist
 from hawq.report.sections.sources import (
     ROUTED,
     SYNTHESISED,
@@ -55,6 +55,11 @@ class Row(Record):
     values: dict[str, float | None]
     available: float | None = None
     at_most: tuple[str, ...] = ()
+
+    @property
+    def is_count(self) -> bool:
+        """Whether it is counted."""
+        return self.unit in COUNTS
 
     def share(self, column: str) -> float | None:
         """Give the part that is used.
@@ -297,11 +302,11 @@ def draw_seeds(synthesis: Synthesis) -> Figure:
         )
         if target.clock_mhz is not None:
             axes.plot(
-                target.clock_mhz,
-                y,
-                "d",
+                [target.clock_mhz] * 2,
+                [y - 0.38, y + 0.38],
+                ":",
                 color=style.VERMILION,
-                markersize=7,
+                linewidth=2,
                 label="" if y else "asked for",
             )
     axes.set_yticks(range(len(routed)), [target.title for target in routed])
