@@ -119,7 +119,7 @@ class Origins:
         self.logic = {
             int(name.removeprefix("logic")): logic for name, logic in fsm.logic.items()
         }
-        self._graph, self._layers = graph, _layers(graph)
+        self._graph, self._layers = graph, name_layers(graph)
         self._inputs = set(input_integers(graph))
         self._order = {name: i for i, name in enumerate(graph.tensors)}
         self._found = self._owners(*self._simulate(seed))
@@ -279,7 +279,7 @@ def _signature(values: NDArray[np.float64]) -> bytes:
     return spelled
 
 
-def _layers(graph: Graph) -> dict[str, str]:
+def name_layers(graph: Graph) -> dict[str, str]:
     """Name the layer of each tensor: that of the last matrix product before it.
 
     Args:

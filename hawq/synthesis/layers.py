@@ -14,6 +14,7 @@ from hawq.integer.graph import Graph, build
 from hawq.integer.grid import Grid
 from hawq.integer.nodes import Conv, Dense, Node, Quantize
 from hawq.integer.tensor import RealInput, Tensor
+from hawq.rtl.origin import name_layers
 from hawq.rtl.trace import trace_graph
 from hawq.rtl.verilog import TOP, Rtl
 from hawq.stage import Progress, silent
@@ -31,12 +32,13 @@ def cut_layers(graph: Graph) -> dict[str, Graph]:
         graph: The network.
 
     Returns:
-        Tensor that the product writes → graph, in order.
+        Layer → graph, in order; a layer has the name of its product with the bias.
     """
+    names = name_layers(graph)
     starts = [i for i, n in enumerate(graph.nodes) if isinstance(n, Dense | Conv)]
     ends = [*starts[1:], len(graph.nodes)]
     return {
-        graph.nodes[start].output: _cut(graph, graph.nodes[start:end])
+        names[graph.nodes[start].output]: _cut(graph, graph.nodes[start:end])
         for start, end in zip(starts, ends, strict=True)
     }
 
