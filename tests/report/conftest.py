@@ -360,7 +360,7 @@ def _rtl(folder: Path) -> RtlRecord:
         latency_cycles=4,
         adders=151.5,
         estimated_luts=190,
-        registers=77,
+        registers=78,
         multiplications=6,
         trace_s=0.1,
         compile_s=12.0,

@@ -99,7 +99,7 @@ def sources(
 def _expected(
     name: str, record: SynthesisRecord, rtl: RtlRecord | None
 ) -> Iterator[Source]:
-    """What was expected of look-up tables before any tool ran."""
+    """What was expected before any tool ran."""
     if name == "xcup" and record.predicted_luts is not None:
         column = Column(name="cost model", is_estimate=True)
         state = "sum over layers, from their bits"
@@ -116,12 +116,12 @@ def _expected(
         state = "about one LUT a unit"
         origin = Origin(
             column=column.name,
-            what="LUTs",
+            what="LUTs, registers",
             tool="alkaid",
             file="rtl: record.json",
             state=state,
         )
-        yield Source(column, {"LUT": rtl.adders}, (origin,))
+        yield Source(column, {"LUT": rtl.adders, "FF": rtl.registers}, (origin,))
 
 
 def _estimated(report: SynthesisReport) -> Iterator[Source]:

@@ -39,6 +39,8 @@ def test_estimates_and_counts_have_columns_of_their_own(
         "adder graph": 151.5,
         "after synthesis": 160,
     }
+    registers = row(target, "flip-flops (FF)")
+    assert registers.values == {"adder graph": 78, "after synthesis": 77}
     assert luts.available == 1000
     assert luts.share("after synthesis") == 16
 
