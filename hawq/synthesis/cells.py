@@ -201,6 +201,27 @@ class Kind:
         return parts, registers
 
 
+def simple(cell: dict[str, Any]) -> dict[str, Any] | None:
+    """Give the model of one of Yosys' simple gates: the gate itself.
+
+    Args:
+        cell: As Yosys writes it.
+
+    Returns:
+        A module around it; None if it is none of them.
+    """
+    if cell["type"] not in GATES and cell["type"] != _REGISTER:
+        return None
+    pins = {pin: [i] for i, pin in enumerate(cell["connections"], 2)}
+    return {
+        "ports": {
+            pin: {"direction": "output" if pin in "YQ" else "input", "bits": bits}
+            for pin, bits in pins.items()
+        },
+        "cells": {"": {"type": cell["type"], "connections": pins}},
+    }
+
+
 def _plain(name: str) -> str:
     r"""Give the type of ``$paramod\LUT2\INIT=4'0110`` or ``$paramod$hash\LUT2``."""
     return name.split("\\")[1] if name.startswith("$paramod") else name

@@ -15,7 +15,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from hawq.errors import ToolError
-from hawq.synthesis.cells import Inner, Kind, Nets, Parts
+from hawq.synthesis.cells import Inner, Kind, Nets, Parts, simple
 from hawq.synthesis.netlist import ONE, ZERO, Bit, Gates, Net, Table
 
 
@@ -54,6 +54,35 @@ def _read(model: Path) -> str:
     return f'read_verilog -ignore_redef "{model}"'
 
 
+def rtl_passes(sources: Sequence[Path], top: str, out: Path) -> list[str]:
+    """Give the Yosys passes that write RTL for ``read_gates``, in simple gates.
+
+    Args:
+        sources: Verilog.
+        top: Name of the module.
+        out: JSON to write.
+
+    Returns:
+        The passes.
+    """
+    ripple = Path(__file__).with_name("ripple.v")
+    return [
+        *(f'read_verilog "{source.resolve()}"' for source in sources),
+        f"hierarchy -top {top}",
+        "proc",
+        "flatten -noscopeinfo",
+        "opt_expr",
+        "opt_clean",
+        "alumacc",
+        f'techmap -map "{ripple}" -map +/techmap.v',
+        "dffunmap",
+        "simplemap",
+        "opt_expr",
+        "opt_clean",
+        f'write_json "{out}"',
+    ]
+
+
 def read_gates(path: Path, top: str) -> Gates:
     """Read a netlist and its cells from what Yosys wrote.
 
@@ -79,7 +108,7 @@ def read_gates(path: Path, top: str) -> Gates:
     for cell in module["cells"].values():
         name = cell["type"]
         if name not in kinds:
-            kinds[name] = Kind(name, modules.get(name))
+            kinds[name] = Kind(name, modules.get(name) or simple(cell))
         more, found = kinds[name].place(cell["connections"], nets, clock)
         parts += more
         registers |= found

@@ -60,7 +60,7 @@ class Gates:
             ToolError: if paths differ, or registers are fed back.
         """
         depth: dict[Bit, int] = dict.fromkeys(self.inputs, 0)
-        for net in self._order():
+        for net in self.ordered():
             if net in self.registers:
                 source = self.registers[net]
                 if source in depth:
@@ -77,7 +77,15 @@ class Gates:
             raise ToolError(_unbalanced("outputs show inputs", ends))
         return ends.pop() if ends else 0
 
-    def _order(self) -> Iterator[Net]:
+    def ordered(self) -> Iterator[Net]:
+        """Order all nets, registers among them, from the inputs on.
+
+        Yields:
+            Nets, every one after those that it depends on.
+
+        Raises:
+            ToolError: if registers are fed back.
+        """
         arcs: dict[Net, Sequence[Net]] = {n: t.inputs for n, t in self.tables.items()}
         for net, source in self.registers.items():
             arcs[net] = (source,) if isinstance(source, int) else ()

@@ -1,10 +1,45 @@
-"""Prove that a netlist computes what the RTL does, for every input."""
+"""Prove that a netlist computes what the RTL does, for every input.
+
+Both are pipelines of equal latency. They are joined into one graph whose outputs are
+ones where the two differ, cut at registers that both have (``miter``). ABC, which comes
+with Yosys, sweeps it: gates that are equal in simulation are proved equal by SAT, from
+the inputs up, and merged. What is left open is not cut there in the next round.
+
+Source: A. Mishchenko et al., Improvements to combinational equivalence checking,
+ICCAD 2006.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from hawq.errors import MismatchError, StageError, ToolError
 from hawq.records import Record
+from hawq.rtl.verilog import TOP
+from hawq.synthesis.elaborate import passes, read_gates, rtl_passes
+from hawq.synthesis.miter import (
+    Members,
+    join,
+    pair,
+    read_outputs,
+    simulate,
+    stimuli,
+)
+from hawq.synthesis.netlist import Bit, Gates
+from hawq.synthesis.ports import Port, Ports, Words
+
+SAMPLES = 4096
+"""Vectors that are simulated to find registers that hold the same bit."""
+
+CONFLICTS = (1000, 100_000, 10_000_000)
+"""That SAT may meet at a gate before it is left open."""
+
+TOOL = "ABC &fraig"
 
 
 class Proof(Record):
@@ -12,9 +47,10 @@ class Proof(Record):
 
     Attributes:
         verdict: ``unknown`` where the time limit came first.
-        points: Bits that are proved equal in netlist and RTL.
+        points: Bits that are proved equal in netlist and RTL: outputs, and what
+            registers take over, given that the registers before hold equal bits.
         open: Bits that are not decided.
-        seconds: That it took.
+        seconds: That it took, reading the netlists apart.
         tool: What proved it.
     """
 
@@ -23,3 +59,195 @@ class Proof(Record):
     open: int
     seconds: float
     tool: str
+
+
+def prove(
+    netlist: Path,
+    models: Sequence[Path],
+    rtl_sources: Sequence[Path],
+    folder: Path,
+    *,
+    ports: Ports,
+    seconds: float,
+    seed: int = 0,
+) -> Proof:
+    """Prove that a netlist and its RTL give equal outputs for every input.
+
+    What is proved is the pipeline in its steady state. Bits that nothing drives may be
+    anything, in each side for itself.
+
+    Args:
+        netlist: Verilog; the top has the ports of the RTL.
+        models: What its cells do: Verilog, or a Liberty file.
+        rtl_sources: Verilog.
+        folder: For logs and what lies between.
+        ports: Of the RTL.
+        seconds: For the proof; what is not decided then is open.
+        seed: Of the simulation that finds equal registers.
+
+    Returns:
+        The proof, or how much of it there is.
+
+    Raises:
+        MismatchError: if an input gives different outputs.
+        StageError: if the two have other ports or another latency.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    limit = max(600.0, 10 * seconds)
+    written = folder / "rtl.json", folder / "netlist.json"
+    rtl = _read(rtl_passes(rtl_sources, TOP, written[0]), written[0], limit)
+    found = [model.resolve() for model in models]
+    made = passes(netlist.resolve(), found, TOP, written[1])
+    sides = rtl, _read(made, written[1], limit)
+    _require_alike(netlist, sides)
+    start = time.perf_counter()
+    values = [_drive(gates, ports, seed) for gates in sides]
+    _require_equal(sides, values, ports)
+    members = pair(sides, values, SAMPLES)
+    points, open_ = _sweep(sides, members, folder, start + seconds)
+    return Proof(
+        verdict="unknown" if open_ else "proved",
+        points=points,
+        open=open_,
+        seconds=time.perf_counter() - start,
+        tool=TOOL,
+    )
+
+
+def _read(script: Sequence[str], written: Path, seconds: float) -> Gates:
+    from hawq.synthesis.yosys import run_yosys
+
+    run_yosys(script, written.parent, name=written.stem, seconds=seconds)
+    return read_gates(written, TOP)
+
+
+def _require_alike(netlist: Path, sides: Sequence[Gates]) -> None:
+    rtl, got = ((len(g.inputs), len(g.outputs), g.stages()) for g in sides)
+    if got != rtl:
+        raise StageError(
+            f"{netlist} has {got[0]} input bits, {got[1]} output bits and {got[2]} "
+            f"stages, the RTL {rtl[0]}, {rtl[1]} and {rtl[2]}: it is of another "
+            "network; run synthesis again"
+        )
+
+
+def _drive(gates: Gates, ports: Ports, seed: int) -> dict[Bit, int]:
+    return simulate(gates, stimuli(ports.inputs.bits, SAMPLES, seed))
+
+
+def _require_equal(
+    sides: Sequence[Gates], values: Sequence[Mapping[Bit, int]], ports: Ports
+) -> None:
+    mask = (1 << SAMPLES) - 1
+    for bit, ends in enumerate(zip(*(g.outputs for g in sides), strict=True)):
+        rtl, got = (v[end] & mask for v, end in zip(values, ends, strict=True))
+        if wrong := rtl ^ got:
+            sample = (wrong & -wrong).bit_length() - 1
+            given = [values[0][net] >> sample & 1 for net in sides[0].inputs]
+            raise MismatchError(_counterexample(sides, given, ports, bit))
+
+
+def _counterexample(
+    sides: Sequence[Gates], given: Sequence[int], ports: Ports, bit: int
+) -> str:
+    """Say which output differs, for which inputs."""
+    results = []
+    for gates in sides:
+        values = simulate(gates, given)
+        bits = [values[end] & 1 for end in gates.outputs]
+        results.append(ports.outputs.unpack(_words(bits, ports.outputs))[0])
+    inputs = ports.inputs.unpack(_words(given, ports.inputs))[0]
+    different = np.flatnonzero(results[0] != results[1])
+    name = f"{ports.outputs.name} bit {bit}"
+    values_ = ""
+    if len(different):
+        i = int(different[0])
+        name = f"{ports.outputs.name}[{i}]"
+        values_ = f" is {results[1][i]}, the RTL says {results[0][i]},"
+    return (
+        f"the netlist's {name}{values_ or ' differs from the RTL'} for "
+        f"{ports.inputs.name} {[int(x) for x in inputs]}: synthesis or its models are "
+        "wrong"
+    )
+
+
+def _words(bits: Sequence[int], port: Port) -> Words:
+    padded = np.zeros((1, 32 * port.words), dtype=np.uint8)
+    padded[0, : len(bits)] = bits
+    return np.packbits(padded, axis=1, bitorder="little").view("<u4")
+
+
+def _sweep(
+    sides: Sequence[Gates], members: Members, folder: Path, end: float
+) -> tuple[int, int]:
+    """Prove in rounds; what stays open is not cut in the next, or tried harder.
+
+    Returns:
+        Bits proved, and bits open.
+    """
+    graph, swept = folder / "miter.aig", folder / "swept.aig"
+    proved = wrong = 0
+    while True:
+        miter = join(sides, members)
+        literals = [*miter.outputs, *(literal for _, literal in miter.registers)]
+        left = [i for i, literal in enumerate(literals) if literal]
+        miter.aig.write(graph, literals)
+        for conflicts in CONFLICTS:
+            source = graph if conflicts == CONFLICTS[0] else swept
+            if not _fraig(source, swept, conflicts, end):
+                return (proved, wrong) if proved else _count(literals, left)
+            ends = read_outputs(swept)
+            left = [i for i, literal in enumerate(ends) if literal]
+            proved, wrong = _count(literals, left)
+            again = {
+                miter.registers[i - len(miter.outputs)][0]
+                for i in left
+                if i >= len(miter.outputs)
+            }
+            if again or not left:
+                break
+        if not left or not again:
+            return proved, wrong
+        members = {key: m for key, m in members.items() if key not in again}
+
+
+def _count(literals: Sequence[int], left: Sequence[int]) -> tuple[int, int]:
+    return len(literals) - len(left), len(left)
+
+
+def _fraig(source: Path, swept: Path, conflicts: int, end: float) -> bool:
+    """Sweep a graph; tell whether that came to an end in time."""
+    from hawq.synthesis.process import run_tool
+
+    left = end - time.perf_counter()
+    if left <= 0:
+        return False
+    script = f"&r {source.name}; &fraig -y -C {conflicts}; &w {swept.name}"
+    log = swept.with_name("abc.log")
+    command = (str(abc()), "-c", script)
+    try:
+        run_tool(command, log, cwd=swept.parent, seconds=left, name="ABC")
+    except ToolError:
+        if time.perf_counter() < end:
+            raise
+        return False
+    return True
+
+
+def abc() -> Path:
+    """Find ABC, which comes with Yosys.
+
+    Returns:
+        The program.
+
+    Raises:
+        ToolError: if it is not there.
+    """
+    try:
+        import pyosys
+    except ModuleNotFoundError as error:
+        raise ToolError(
+            "proofs need pyosys, which is not installed: pip install 'hawq[synthesis]'"
+        ) from error
+    return Path(str(pyosys.__file__)).with_name("yosys-abc")

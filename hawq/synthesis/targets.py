@@ -364,6 +364,7 @@ def _prove(
     if not limit_s:
         return None
     from hawq.synthesis.fpga import verilog_sources
+    from hawq.synthesis.ports import read_ports
     from hawq.synthesis.satisfy import prove
 
     progress("proving the netlist", 0.0)
@@ -372,7 +373,9 @@ def _prove(
         _models(design, name),
         verilog_sources(design.project),
         folder / "proof",
+        ports=read_ports(design.project),
         seconds=limit_s,
+        seed=design.seed,
     )
 
 
