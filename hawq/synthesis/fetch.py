@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -264,6 +265,14 @@ def _run(command: Sequence[str], folder: Path, name: str) -> None:
         raise ToolError(f"{failed} says {said!r}: {_INSTEAD}")
 
 
+def main() -> None:
+    """Fetch what is missing; ends the process with one line if that fails."""
+    try:
+        liberty(None)
+        sta()
+    except ToolError as error:
+        sys.exit(f"error: {error}")
+
+
 if __name__ == "__main__":
-    liberty(None)
-    sta()
+    main()

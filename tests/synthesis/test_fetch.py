@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hawq.errors import InputError, ToolError
-from hawq.synthesis.fetch import corner, liberty, package, sta
+from hawq.synthesis.fetch import corner, liberty, main, package, sta
 
 LIBERTY = """\
 /* cells { of nobody */
@@ -142,3 +142,40 @@ def test_the_users_own_opensta_is_preferred(
 
     sta.cache_clear()
     assert (found.path, found.version) == (tmp_path / "bin/sta", "2.5.0")
+
+
+def test_fetching_fails_with_one_line(programs: Callable[..., None]) -> None:
+    programs(dpkg="exit 0")
+
+    with pytest.raises(
+        SystemExit,
+        match=r"^error: the Debian package qflow-tech-osu018 cannot be fetched, for "
+        rf"apt-get is missing: {INSTEAD}$",
+    ):
+        main()
+
+
+def test_libraries_that_the_system_lacks_are_fetched(
+    programs: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    folder = tmp_path / "cache/hawq/debian"
+    library = folder / "libtcl8.6/usr/lib/there/libtcl8.6.so"
+    program = folder / "opensta/usr/bin/sta"
+    for path in (library, program):
+        path.parent.mkdir(parents=True)
+        path.write_text("#!/bin/sh\necho 2.0.17\n")
+        path.chmod(0o755)
+    programs(ldd="echo '  libtcl8.6.so => not found'; echo '  libc.so => /libc.so'")
+    sta.cache_clear()
+
+    found = sta()
+
+    sta.cache_clear()
+    assert found.path == program
+    assert found.environment is not None
+    assert found.environment["LD_LIBRARY_PATH"] == str(library.parent)
+    tcl = folder / "libtcl8.6/usr/share/tcltk/tcl8.6"
+    assert found.environment["TCL_LIBRARY"] == str(tcl)
