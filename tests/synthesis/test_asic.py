@@ -119,3 +119,25 @@ def test_cells_that_are_not_there_are_refused(tmp_path: Path) -> None:
 def test_a_project_without_verilog_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"^\S+/src has no Verilog: run rtl$"):
         asic(tmp_path, tmp_path / "made", AsicTarget())
+
+
+def test_logic_without_registers_is_timed_from_port_to_port(
+    adder: tuple[SynthesisReport, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/network.v").write_text(
+        "module network(input [1:0] model_inp, output model_out);\n"
+        "  assign model_out = ^model_inp;\nendmodule\n"
+    )
+
+    report = asic(tmp_path, tmp_path / "made", AsicTarget(clock_ns=4))
+
+    assert report.synthesised is not None
+    assert report.synthesised.timing is not None
+    path = report.synthesised.timing.path
+    assert path is not None
+    assert path.source.startswith("model_inp[")
+    assert path.destination == "model_out"
+    assert (path.levels, path.cells) == (1, {"XOR2X1": 1})
+    assert report.synthesised.power is not None
+    assert report.synthesised.power.total_mw > 0
