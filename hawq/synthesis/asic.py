@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from hawq.errors import DataError
@@ -27,7 +28,7 @@ from hawq.synthesis.fetch import liberty as find_liberty
 from hawq.synthesis.fpga import verilog_sources
 from hawq.synthesis.ports import read_ports
 from hawq.synthesis.process import Line
-from hawq.synthesis.record import Netlist, Resources, SynthesisReport, Usage
+from hawq.synthesis.record import Netlist, Power, Resources, SynthesisReport, Usage
 from hawq.synthesis.yosys import cells, phase, read_verilog, run_yosys, stat
 from hawq.synthesis.yosys import yosys_version as version_of_yosys
 
@@ -104,41 +105,20 @@ def asic(
     mapped = _map(sources, cell_file, folder, target, _told(progress, 0.7))
     ports = json.loads((folder / "netlist.json").read_text())["modules"][TOP]["ports"]
     clocked = "clk" in ports
-    flat, limits = folder / "sta.v", (target.limit_s, target.memory_gib)
     progress("OpenSTA: timing", 0.75)
     timed = opensta.timing(
-        flat,
+        folder / "sta.v",
         cell_file,
         TOP,
         target.clock_ns,
         clocked=clocked,
-        seconds=limits[0],
-        memory_gib=limits[1],
+        seconds=target.limit_s,
+        memory_gib=target.memory_gib,
     )
-    progress("switching activity", 0.8)
-    run_yosys(
-        passes(folder / "netlist.v", [cell_file], TOP, folder / "activity.json"),
-        folder,
-        name="activity",
-        seconds=limits[0],
-        memory_gib=limits[1],
-    )
+    progress("OpenSTA: power", 0.8)
     bits, source = _bits(project, len(ports["model_inp"]["bits"]), inputs)
-    active = switching(folder / "activity.json", TOP, bits)
     clock_ns = max(target.clock_ns, timed.achieved_ns)
-    progress("OpenSTA: power", 0.9)
-    used = opensta.power(
-        flat,
-        cell_file,
-        TOP,
-        clock_ns,
-        active,
-        f"{source} simulated without delays (no glitches), one a clock of "
-        f"{clock_ns:.4g} ns; no wires, no clock tree",
-        clocked=clocked,
-        seconds=limits[0],
-        memory_gib=limits[1],
-    )
+    used = _power(folder, cell_file, target, clock_ns, bits, source, clocked)
     return SynthesisReport(
         tools=tools,
         top=TOP,
@@ -147,9 +127,41 @@ def asic(
     )
 
 
+def _power(
+    folder: Path,
+    liberty: Path,
+    target: AsicTarget,
+    clock_ns: float,
+    bits: NDArray[np.uint8],
+    source: str,
+    clocked: bool,
+) -> Power:
+    """Simulate the netlist on bits of its input port for its power."""
+    elaborated = folder / "activity.json"
+    run_yosys(
+        passes(folder / "netlist.v", [liberty], TOP, elaborated),
+        folder,
+        name="activity",
+        seconds=target.limit_s,
+        memory_gib=target.memory_gib,
+    )
+    return opensta.power(
+        folder / "sta.v",
+        liberty,
+        TOP,
+        clock_ns,
+        switching(elaborated, TOP, bits),
+        f"{source} simulated without delays (no glitches), one a clock of "
+        f"{clock_ns:.4g} ns; no wires, no clock tree",
+        clocked=clocked,
+        seconds=target.limit_s,
+        memory_gib=target.memory_gib,
+    )
+
+
 def _bits(
     project: Path, width: int, inputs: IntArray | None
-) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.uint8]], str]:
+) -> tuple[NDArray[np.uint8], str]:
     """Give bits of the input port, and say where they come from."""
     if inputs is None:
         drawn = np.random.default_rng(_SEED).integers(0, 2, (SAMPLES, width), np.uint8)
