@@ -6,6 +6,7 @@ say so. The best network of every cost by validation is archived along the way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,22 +14,28 @@ import torch
 from torch import Tensor
 
 from hawq.allocation.elements.solve import (
+    WEIGHT_FRACTIONS,
+    ChannelTable,
     allocate,
     channel_bits,
     channel_tables,
+    follow,
     weight_table,
 )
+from hawq.training.archive import Archive, new_archive
 from hawq.training.ladder import (
     Formats,
     Shape,
     curvature,
     forward,
+    gradient,
+    half_steps,
     snapped_biases,
     snapped_weights,
 )
 
-BINS = 64
-"""Of the archive, equal in log cost between the first and the last budget."""
+EXACT = 20
+"""Allocations at the start that meet their budget at once."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +53,12 @@ class Ramp:
         decay: Share of the step size that is left at the end; it falls by the same
             factor an epoch.
         sample: Samples that the curvature is measured on.
-        memory: How much of the old curvature each new measurement keeps.
+        memory: How much of old curvatures and errors each new measurement keeps.
         rates: Adam's step size of each network.
         soft: Weight of the teacher's probabilities in each network's targets.
+        judged: Epochs between two looks at validation.
+        rivalries: How often, at equal distances, the networks of the highest loss in
+            validation go on from those of the lowest.
         seed: Of the initial weights and the order of samples.
     """
 
@@ -64,6 +74,8 @@ class Ramp:
     memory: float = 0.9
     rates: tuple[float, ...] = (2e-3,)
     soft: tuple[float, ...] = (0.0,)
+    judged: int = 1
+    rivalries: int = 0
     seed: int = 1
 
     def budget(self, part: float) -> float:
@@ -72,46 +84,6 @@ class Ramp:
             return float(self.first * (self.second / self.first) ** (part / self.warm))
         part = (part - self.warm) / (1 - self.warm)
         return float(self.second * (self.last / self.second) ** part)
-
-
-@dataclass
-class Archive:
-    """The best network of every cost: one bin of log cost each, for each network.
-
-    Attributes:
-        validation: Accuracy, shape (K, bins); -1 where empty.
-        cost: By the model, same shape.
-        tensors: Name → shape (K, bins, elements).
-        edges: Log cost of the first and the last bin.
-    """
-
-    validation: Tensor
-    cost: Tensor
-    tensors: dict[str, Tensor]
-    edges: tuple[float, float]
-
-    def offer(self, accuracy: Tensor, cost: Tensor, given: dict[str, Tensor]) -> None:
-        """Keep each network that is the best of its bin, shape (K, ...) each."""
-        low, high = self.edges
-        place = (cost.log() - low) / (high - low) * BINS
-        place = place.floor().clamp(0, BINS - 1).long()
-        row = torch.arange(len(cost), device=cost.device)
-        is_better = accuracy > self.validation[row, place]
-        self._put(self.validation, row, place, is_better, accuracy)
-        self._put(self.cost, row, place, is_better, cost)
-        for name, value in given.items():
-            if name not in self.tensors:
-                shape = (len(cost), BINS, value.shape[1])
-                self.tensors[name] = torch.zeros(shape, device=value.device)
-            self._put(self.tensors[name], row, place, is_better, value)
-
-    @staticmethod
-    def _put(
-        to: Tensor, row: Tensor, place: Tensor, chosen: Tensor, value: Tensor
-    ) -> None:
-        old = to[row, place]
-        mask = chosen if value.dim() == 1 else chosen.unsqueeze(1)
-        to[row, place] = torch.where(mask, value.to(to.dtype), old)
 
 
 @dataclass
@@ -143,7 +115,6 @@ class Trainer:
             rows.append(std * torch.randn(k, n * m, generator=generator))
         rows.append(torch.zeros(k, self.shape.biases))
         self.parameters = torch.cat(rows, 1).to(device)
-        self.parameters.requires_grad_()
         self.first = torch.zeros_like(self.parameters)
         self.second = torch.zeros_like(self.parameters)
         self.count = torch.zeros((), device=device)
@@ -162,6 +133,7 @@ class Trainer:
         self.cost = torch.full((k,), float("inf"), device=device)
         self.rows = torch.zeros(ramp.batch, dtype=torch.long, device=device)
         self.loss = torch.zeros(k, device=device)
+        self.errors: list[tuple[Tensor, Tensor]] = []
         self.factor = torch.ones((), device=device)
 
     def snapped(self) -> tuple[Tensor, Tensor]:
@@ -174,29 +146,31 @@ class Trainer:
             snapped_biases(self.shape, bias, self.formats),
         )
 
+    @torch.no_grad()
     def step(self) -> None:
         """Make one step of Adam on the samples ``rows``."""
-        x, y, t = self.x[self.rows], self.targets[self.rows], self.teacher[self.rows]
+        y, t = self.targets[self.rows], self.teacher[self.rows]
         goal = (1 - self.soft) * y + self.soft * t
-        logits, _, _ = forward(self.shape, *self.snapped(), self.formats, x)
-        loss = -(goal * torch.log_softmax(logits, -1)).sum(-1).mean(1)
-        (gradient,) = torch.autograd.grad(loss.sum(), self.parameters)
-        with torch.no_grad():
-            self.loss.copy_(loss)
-            self.count += 1
-            self.first.lerp_(gradient, 0.1)
-            self.second.lerp_(gradient.square(), 0.001)
-            mean = self.first / (1 - 0.9**self.count)
-            spread = (self.second / (1 - 0.999**self.count)).sqrt() + 1e-8
-            self.parameters -= self.factor * self.rates * mean / spread
+        loss, slope = gradient(
+            self.shape, *self.snapped(), self.formats, self.x[self.rows], goal
+        )
+        slope[:, : self.shape.weights] *= self.formats.alive
+        self.loss.copy_(loss)
+        self.count += 1
+        self.first.lerp_(slope, 0.1)
+        self.second.lerp_(slope.square(), 0.001)
+        mean = self.first / (1 - 0.9**self.count)
+        spread = (self.second / (1 - 0.999**self.count)).sqrt() + 1e-8
+        self.parameters -= self.factor * self.rates * mean / spread
 
     @torch.no_grad()
-    def reallocate(self, budget: Tensor, rows: Tensor) -> None:
+    def reallocate(self, budget: Tensor, rows: Tensor, is_exact: bool) -> None:
         """Measure curvature on some samples and choose every format anew.
 
         Args:
             budget: In LUTs, shape (K,).
             rows: Indices of samples.
+            is_exact: Whether the budget is met now; else the price follows it.
         """
         x = self.x[rows]
         weight, of_channels, sums = curvature(
@@ -205,13 +179,18 @@ class Trainer:
         memory = self.ramp.memory
         self.curvature.mul_(memory).add_(weight, alpha=1 - memory)
         shadow = self.parameters[:, : self.shape.weights]
-        choice, price = allocate(
+        tables = channel_tables(x, sums, of_channels)
+        for table, old in zip(tables, self.remembered(tables), strict=True):
+            for new, kept in zip(table.errors, old, strict=True):
+                new.copy_(kept.lerp_(new, 1 - memory))
+        given = (
             self.shape,
             weight_table(shadow, self.curvature),
-            channel_tables(x, sums, of_channels),
+            tables,
             channel_bits(self.shape, self.formats),
             budget,
         )
+        choice, price = allocate(*given) if is_exact else follow(*given, self.price)
         self.formats.weight.copy_(choice.formats.weight)
         self.formats.alive.copy_(choice.formats.alive)
         self.formats.fraction.copy_(choice.formats.fraction)
@@ -219,11 +198,30 @@ class Trainer:
         self.price.copy_(price)
         self.cost.copy_(choice.cost)
 
+    def remembered(self, tables: list[ChannelTable]) -> list[tuple[Tensor, Tensor]]:
+        """Give the errors of channels that are kept, at first those of now."""
+        if not self.errors:
+            self.errors = [
+                (a.clone(), b.clone()) for a, b in (t.errors for t in tables)
+            ]
+        return self.errors
+
     @torch.no_grad()
-    def accuracy(self, x: Tensor, y: Tensor) -> Tensor:
-        """Give the accuracy of every network, shape (K,)."""
+    def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the cross-entropy and the accuracy of every network, shape (K,) each."""
         logits, _, _ = forward(self.shape, *self.snapped(), self.formats, x)
-        return (logits.argmax(-1) == y).float().mean(1)
+        log_p = torch.log_softmax(logits, -1)
+        loss = -log_p[:, torch.arange(len(y), device=y.device), y].mean(1)
+        return loss, (logits.argmax(-1) == y).float().mean(1)
+
+    def replace_worst(self, loss: Tensor) -> None:
+        """Let the quarter of the highest loss go on from that of the lowest."""
+        order, some = loss.argsort(), len(loss) // 4
+        best, worst = order[:some], order[len(loss) - some :]
+        formats = vars(self.formats).values()
+        state = (self.parameters, self.first, self.second, self.curvature, self.price)
+        for tensor in (*state, self.cost, *formats):
+            tensor[worst] = tensor[best]
 
     @torch.no_grad()
     def snapshot(self) -> dict[str, Tensor]:
@@ -250,7 +248,7 @@ def train(
         trainer: The networks.
         x_validation: Shape (samples, inputs).
         y_validation: Classes.
-        progress: Called after every epoch with the epoch, the trainer and the
+        progress: Called after every look with the epoch, the trainer and the
             validation accuracies; ends the ramp by returning True.
         clock: Epoch → part of the ramp that is done, 0 to 1; by default by epochs.
 
@@ -260,15 +258,14 @@ def train(
     ramp, device = trainer.ramp, trainer.x.device
     clock = clock or (lambda epoch: epoch / ramp.epochs)
     k, samples = len(ramp.rates), len(trainer.x)
-    empty = torch.full((k, BINS), -1.0, device=device)
-    edges = torch.tensor([ramp.last, ramp.second]).log().tolist()
-    archive = Archive(empty, torch.zeros_like(empty), {}, (edges[0], edges[1]))
+    archive = new_archive(k, (ramp.last, ramp.second), device)
     generator = torch.Generator(device=device).manual_seed(ramp.seed)
     budget = torch.zeros(k, device=device)
     drawn = torch.zeros(ramp.sample, dtype=torch.long, device=device)
-    step = compiled(trainer.step, device)
-    reallocate = compiled(lambda: trainer.reallocate(budget, drawn), device)
-    steps = 0
+    step = compiled(trainer.step, device, is_fused=True)
+    exact = compiled(lambda: trainer.reallocate(budget, drawn, True), device)
+    near = compiled(lambda: trainer.reallocate(budget, drawn, False), device)
+    steps = met = 0
     for epoch in range(ramp.epochs):
         part = clock(epoch)
         order = torch.randperm(samples, generator=generator, device=device)
@@ -277,29 +274,107 @@ def train(
         for start in range(0, samples - ramp.batch + 1, ramp.batch):
             if steps % ramp.every == 0:
                 drawn.copy_(order.roll(ramp.batch - start)[: ramp.sample])
-                reallocate()
+                (near if steps >= EXACT * ramp.every else exact)()
             trainer.rows.copy_(order[start : start + ramp.batch])
             step()
             steps += 1
-        accuracy = trainer.accuracy(x_validation, y_validation)
-        archive.offer(accuracy, trainer.cost, trainer.snapshot())
+        if epoch % ramp.judged:
+            continue
+        loss, accuracy = trainer.evaluate(x_validation, y_validation)
+        archive.offer(loss, accuracy, trainer.cost, trainer.snapshot())
+        if part * (ramp.rivalries + 1) >= met + 1:
+            trainer.replace_worst(loss)
+            met += 1
         if progress(epoch, trainer, accuracy):
             break
     return archive
 
 
-def compiled(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
+def settle(
+    trainer: Trainer,
+    x_validation: Tensor,
+    y_validation: Tensor,
+    epochs: int,
+    clock: Callable[[int], float] | None = None,
+) -> dict[str, Tensor]:
+    """Train on with all formats fixed, the step size falling to 0 by half a cosine.
+
+    Args:
+        trainer: The networks; those of ``resume`` for example.
+        x_validation: Shape (samples, inputs).
+        y_validation: Classes.
+        epochs: Passes over the training sample at most.
+        clock: Epoch → part that is done; by default by epochs.
+
+    Returns:
+        ``snapshot`` of every network where its loss in validation was the lowest.
+    """
+    ramp, device = trainer.ramp, trainer.x.device
+    clock = clock or (lambda epoch: epoch / epochs)
+    generator = torch.Generator(device=device).manual_seed(ramp.seed)
+    step = compiled(trainer.step, device, is_fused=True)
+    lowest, _ = trainer.evaluate(x_validation, y_validation)
+    kept = {name: value.clone() for name, value in trainer.snapshot().items()}
+    for epoch in range(epochs):
+        part = clock(epoch)
+        if part >= 1:
+            break
+        trainer.factor.fill_(0.5 * (1 + math.cos(math.pi * part)))
+        order = torch.randperm(len(trainer.x), generator=generator, device=device)
+        for rows in torch.split(order, ramp.batch):
+            if len(rows) == ramp.batch:
+                trainer.rows.copy_(rows)
+                step()
+        loss, _ = trainer.evaluate(x_validation, y_validation)
+        is_better = loss < lowest
+        lowest = torch.where(is_better, loss, lowest)
+        for name, value in trainer.snapshot().items():
+            kept[name] = torch.where(is_better.unsqueeze(1), value, kept[name])
+    return kept
+
+
+def resume(trainer: Trainer, rows: dict[str, Tensor], rate: float) -> None:
+    """Put networks of an archive into a trainer, weights on the grids that they need.
+
+    Args:
+        trainer: Of as many networks.
+        rows: What ``snapshot`` gave, shape (K, elements) each.
+        rate: Adam's step size from now on.
+    """
+    weight, fraction = rows["weight"], rows["fraction"]
+    finest = WEIGHT_FRACTIONS[-1] + 2
+    bits = torch.full_like(weight, float(finest))
+    for f in range(finest - 1, WEIGHT_FRACTIONS[0] - 1, -1):
+        scaled = weight * 2.0**f
+        bits = torch.where(scaled == scaled.round(), float(f), bits)
+    trainer.formats.weight.copy_(bits)
+    trainer.formats.alive.copy_(weight.ne(0))
+    trainer.formats.fraction.copy_(fraction)
+    trainer.formats.integer.copy_(rows["integer"])
+    trainer.rates.fill_(rate)
+    for tensor in (trainer.first, trainer.second, trainer.count):
+        tensor.zero_()
+    half = half_steps(trainer.shape, trainer.formats)
+    trainer.parameters.copy_(torch.cat([weight, rows["bias"] - half], 1))
+
+
+def compiled(
+    function: Callable[[], None], device: torch.device, is_fused: bool = False
+) -> Callable[[], None]:
     """Record a function as one CUDA graph; on a CPU it is returned as it is.
 
     Args:
         function: Works on the same tensors at every call; its first calls count.
         device: Where.
+        is_fused: Whether elementwise operations are compiled into few kernels first.
 
     Returns:
         What does the same.
     """
     if device.type != "cuda":
         return function
+    if is_fused:
+        function = torch.compile(function, fullgraph=True, dynamic=False)
     calls = 0
     graph = torch.cuda.CUDAGraph()
 

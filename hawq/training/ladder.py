@@ -122,15 +122,19 @@ def snapped_biases(shape: Shape, bias: Tensor, formats: Formats) -> Tensor:
         Same shape as ``bias``.
     """
     with torch.no_grad():
-        hidden = formats.fraction[:, shape.sizes[0] :]
-        last = bias.shape[1] - hidden.shape[1]
-        half = torch.nn.functional.pad(torch.exp2(-hidden - 1), (0, last))
+        hidden = formats.fraction[:, shape.sizes[0] :] + BIAS_BITS
         bits = torch.nn.functional.pad(
-            hidden + BIAS_BITS, (0, last), value=LOGIT_FRACTION
+            hidden, (0, shape.sizes[-1]), value=LOGIT_FRACTION
         )
         scale = torch.exp2(bits)
-        value = torch.round((bias + half) * scale) / scale
+        value = torch.round((bias + half_steps(shape, formats)) * scale) / scale
     return straight(value, bias)
+
+
+def half_steps(shape: Shape, formats: Formats) -> Tensor:
+    """Give half the step of every hidden channel and 0 for logits, (K, biases)."""
+    hidden = formats.fraction[:, shape.sizes[0] :]
+    return torch.nn.functional.pad(torch.exp2(-hidden - 1), (0, shape.sizes[-1]))
 
 
 def snap_input(x: Tensor, fraction: Tensor, integer: Tensor) -> Tensor:
@@ -195,6 +199,50 @@ def forward(
         sums.append(torch.baddbmm(offsets[layer - 1], reads[-1], matrices[layer - 1]))
         reads.append(snap_hidden(sums[-1], fractions[layer], integers[layer]))
     return torch.baddbmm(offsets[-1], reads[-1], matrices[-1]), reads, sums
+
+
+@torch.no_grad()
+def gradient(
+    shape: Shape,
+    weight: Tensor,
+    bias: Tensor,
+    formats: Formats,
+    x: Tensor,
+    goal: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Compute the cross-entropy and its gradient, rounding passed straight through.
+
+    Written out, so that a compiler sees one function without an autograd graph.
+
+    Args:
+        shape: Of the networks.
+        weight: On grids, shape (K, weights).
+        bias: On grids, shape (K, biases).
+        formats: Of the elements.
+        x: Shape (samples, inputs).
+        goal: Probabilities, shape (samples, classes) or (K, samples, classes).
+
+    Returns:
+        The loss of each network, shape (K,), and the gradient, shape
+        (K, weights + biases).
+    """
+    logits, reads, sums = forward(shape, weight, bias, formats, x)
+    log_p = torch.log_softmax(logits, -1)
+    loss = -(goal * log_p).sum(-1).mean(1)
+    delta = (log_p.exp() - goal) / len(x)
+    matrices = shape.split_weights(weight)
+    tops = shape.split_channels(torch.exp2(formats.integer))
+    steps = shape.split_channels(torch.exp2(-formats.fraction))
+    of_weights: list[Tensor] = []
+    of_biases: list[Tensor] = []
+    for layer in range(len(matrices) - 1, -1, -1):
+        of_weights.append((reads[layer].transpose(1, 2) @ delta).flatten(1))
+        of_biases.append(delta.sum(1))
+        if layer:
+            z, limit = sums[layer - 1], tops[layer] - steps[layer]
+            delta = delta @ matrices[layer].transpose(1, 2)
+            delta = delta * ((z > 0) & (z < limit))
+    return loss, torch.cat(of_weights[::-1] + of_biases[::-1], 1)
 
 
 @torch.no_grad()

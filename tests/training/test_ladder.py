@@ -3,7 +3,14 @@
 import numpy as np
 import torch
 
-from hawq.training.ladder import Formats, Shape, curvature, forward
+from hawq.training.ladder import (
+    Formats,
+    Shape,
+    curvature,
+    forward,
+    gradient,
+    snapped_weights,
+)
 
 SHAPE = Shape((3, 4, 3))
 
@@ -30,3 +37,25 @@ def test_curvature_is_the_diagonal_of_the_hessian():
     hessian = torch.autograd.functional.hessian(loss, weight[0])
     found, _, _ = curvature(SHAPE, weight, bias, formats, x)
     np.testing.assert_allclose(found[0], hessian.diagonal(), rtol=2e-3, atol=1e-6)
+
+
+def test_gradient_is_that_of_autograd_through_the_roundings():
+    generator = torch.Generator().manual_seed(4)
+    weight = torch.randn(2, SHAPE.weights, generator=generator, requires_grad=True)
+    bias = torch.randn(2, SHAPE.biases, generator=generator, requires_grad=True)
+    x = torch.randn(64, 3, generator=generator)
+    goal = torch.softmax(torch.randn(64, 3, generator=generator), -1)
+    formats = Formats(
+        torch.full_like(weight, 2.0).detach(),
+        (weight > -1).float(),  # some are pruned
+        torch.full((2, SHAPE.channels), 1.0),
+        torch.full((2, SHAPE.channels), 1.0),  # many saturate
+    )
+    snapped = snapped_weights(weight, formats)
+    logits, _, _ = forward(SHAPE, snapped, bias, formats, x)
+    loss = -(goal * torch.log_softmax(logits, -1)).sum(-1).mean(1)
+    expected = torch.autograd.grad(loss.sum(), (weight, bias))
+    found_loss, found = gradient(SHAPE, snapped, bias, formats, x, goal)
+    np.testing.assert_allclose(found_loss.detach(), loss.detach(), rtol=1e-6)
+    # Sums of 64 samples in another order.
+    np.testing.assert_allclose(found, torch.cat(expected, 1), rtol=1e-4, atol=1e-7)
