@@ -53,9 +53,11 @@ def main() -> None:
     if arguments.ours in fronts:
         print_ratios(fronts, arguments.ours, arguments.levels)
     mpl.use("agg")
-    path = arguments.folder / "pareto.png"
-    figure(methods).savefig(path, dpi=150)
-    print(f"wrote {path}")
+    drawing = figure(methods)
+    for suffix in ("png", "pdf"):
+        path = arguments.folder / f"pareto.{suffix}"
+        drawing.savefig(path, dpi=150)
+        print(f"wrote {path}")
 
 
 def chosen(points: Sequence[Point]) -> list[Point]:

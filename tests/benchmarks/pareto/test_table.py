@@ -56,3 +56,4 @@ def test_table_prints_the_ratio_and_draws(folder: Path) -> None:
     assert "  0.650   3.00 ± 0.00" in lines
     assert "  0.900   not reached by both" in lines
     assert (folder / "pareto.png").stat().st_size > 10_000
+    assert (folder / "pareto.pdf").read_bytes().startswith(b"%PDF")
