@@ -99,7 +99,7 @@ class Epilogue:
         if x.dtype.kind != "f":
             x = x.astype(self.carrier)
         mine = out.dtype == self.carrier and self.filter is None
-        v = out if mine else np.empty(x.shape, self.carrier)
+        v = out if mine else np.empty_like(x, self.carrier)
         y = _apply(self.before, x, v)
         y = self._filtered(x, y) if self.filter else _apply(self.after, y, v)
         if y is not out:

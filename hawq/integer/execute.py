@@ -10,6 +10,7 @@ import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 from hawq.fixed import IntArray
 from hawq.integer.graph import Graph
+from hawq.integer.nodes import Conv
 from hawq.integer.plan import CARRIERS, Plan, compile_plan
 from hawq.integer.samples import Inputs, read_inputs, require_finite
 from hawq.integer.steps import QuantizeStep, Workspace
@@ -94,7 +96,7 @@ def execute(
     def work(_: int) -> None:
         _run_chunks(plan, real, out, queue, size)
 
-    with _blas().limit(limits=1, user_api="blas"):
+    with _blas().limit(limits=1, user_api="blas"), _images(plan, workers):
         if workers <= 1:
             work(0) if workers else None
         else:
@@ -137,7 +139,23 @@ def _empty(graph: Graph, name: str, samples: int) -> IntArray:
 
 @functools.lru_cache(maxsize=16)
 def _plan(graph: Graph, keep: tuple[str, ...], carriers: tuple[str, ...]) -> Plan:
-    return compile_plan(graph, keep, carriers)
+    plan = compile_plan(graph, keep, carriers)
+    if 2 * plan.bytes_per_sample <= _CHUNK_BYTES or "float32" not in carriers:
+        return plan
+    if not any(isinstance(node, Conv) for node in graph.nodes):
+        return plan
+    return compile_plan(graph, keep, carriers, images=True)
+
+
+@contextmanager
+def _images(plan: Plan, workers: int) -> Iterator[None]:
+    if not plan.images:
+        yield
+        return
+    from hawq.integer.images import exact
+
+    with exact(1 if workers > 1 else None):
+        yield
 
 
 @functools.cache

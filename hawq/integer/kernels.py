@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,13 @@ from hawq.integer.nodes import Conv, Dense, Window
 
 _BLOCK_ELEMENTS = 1 << 19
 """Elements of a block's columns and sums: two megabytes of float32."""
+
+
+class Kernel(Protocol):
+    """Sums of products, and what follows."""
+
+    def run(self, x: NDArray[Any], out: NDArray[Any], epilogue: Epilogue) -> None:
+        """Fill ``out`` from ``x``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +115,7 @@ class Correlation:
         """
         if self.window.channels_last:
             x, out = np.moveaxis(x, -2, 0), np.moveaxis(out, -2, 0)
-        x = self._padded(x)
+        x = _padded(x, self.window)
         groups, outputs, depth = self.matrices.shape
         rows, *rest = out.shape[1:]
         row = groups * (depth + outputs) * math.prod(rest)
@@ -126,17 +133,6 @@ class Correlation:
             np.matmul(self.matrices, columns[..., :here], out=got)
             target = out[:, start : start + count]
             epilogue.run(got.reshape(target.shape), target)
-
-    def _padded(self, x: NDArray[Any]) -> NDArray[Any]:
-        pads, rank = self.window.pads, len(self.window.kernel)
-        if not any(pads):
-            return x
-        pairs = [(0, 0), *zip(pads[:rank], pads[rank:], strict=True), (0, 0)]
-        sizes = [n + sum(p) for n, p in zip(x.shape, pairs, strict=True)]
-        padded = np.zeros(sizes, dtype=x.dtype)
-        inner = [slice(p, p + n) for n, (p, _) in zip(x.shape, pairs, strict=True)]
-        padded[tuple(inner)] = x
-        return padded
 
     def _fill(
         self,
@@ -160,4 +156,14 @@ class Correlation:
             split[:, :, tap] = seen.reshape(groups, -1, *seen.shape[1:])
 
 
-Kernel = Product | Correlation
+def _padded(x: NDArray[Any], window: Window) -> NDArray[Any]:
+    """Put zeros around the spatial axes of (in, *spatial, samples)."""
+    if not any(window.pads):
+        return x
+    pads, rank = window.pads, len(window.kernel)
+    pairs = [(0, 0), *zip(pads[:rank], pads[rank:], strict=True), (0, 0)]
+    sizes = [n + sum(p) for n, p in zip(x.shape, pairs, strict=True)]
+    padded = np.zeros(sizes, dtype=x.dtype)
+    inner = [slice(p, p + n) for n, (p, _) in zip(x.shape, pairs, strict=True)]
+    padded[tuple(inner)] = x
+    return padded

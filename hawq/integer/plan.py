@@ -29,6 +29,7 @@ from hawq.integer.epilogue import (
 from hawq.integer.graph import Graph
 from hawq.integer.kernels import Correlation, Kernel, Product
 from hawq.integer.memory import Slot, buffer_sizes, share_buffers
+from hawq.integer.moves import Move, MoveStep, is_move
 from hawq.integer.nodes import (
     Affine,
     Conv,
@@ -55,13 +56,14 @@ from hawq.integer.steps import (
     NodeStep,
     QuantizeStep,
     ReshapeStep,
-    Step,
 )
 from hawq.integer.sums import partial_sums
 from hawq.integer.tensor import Tensor
 
 CARRIERS = ("float32", "float64", "int64", "object")
 """Number types, the fastest first."""
+
+Step = QuantizeStep | FloatStep | CombinationStep | MoveStep | ReshapeStep | NodeStep
 
 FLOATS = ("float32", "float64")
 WHOLE = ("int64", "object")
@@ -75,11 +77,13 @@ class Plan:
         steps: In order.
         slots: Tensor name → its buffer, for every tensor that is computed.
         keep: Names of the tensors to return.
+        images: Whether convolutions are those of ``hawq.integer.images``.
     """
 
     steps: tuple[Step, ...]
     slots: dict[str, Slot]
     keep: tuple[str, ...]
+    images: bool = False
 
     @property
     def bytes_per_sample(self) -> int:
@@ -89,7 +93,11 @@ class Plan:
 
 
 def compile_plan(
-    graph: Graph, keep: Sequence[str], carriers: Sequence[str] = CARRIERS
+    graph: Graph,
+    keep: Sequence[str],
+    carriers: Sequence[str] = CARRIERS,
+    *,
+    images: bool = False,
 ) -> Plan:
     """Choose steps and number types.
 
@@ -97,11 +105,13 @@ def compile_plan(
         graph: The graph.
         keep: Names of the tensors that must be materialised.
         carriers: Number types that may be used, the preferred first; ``object`` last.
+        images: Whether samples come one by one, and are so large that convolutions
+            in float32 are worth loading torch.
 
     Returns:
         The plan.
     """
-    compiler = _Compiler(graph, tuple(keep), tuple(carriers))
+    compiler = _Compiler(graph, tuple(keep), tuple(carriers), images)
     done: set[str] = set()
     for node in graph.nodes:
         if node.output not in done:
@@ -110,7 +120,7 @@ def compile_plan(
             done.update(n.output for n in chain)
     steps = [(step.reads, step.target) for step in compiler.steps]
     slots = share_buffers(compiler.slots, steps, keep)
-    return Plan(tuple(compiler.steps), slots, tuple(keep))
+    return Plan(tuple(compiler.steps), slots, tuple(keep), images)
 
 
 @dataclass(eq=False)
@@ -118,6 +128,7 @@ class _Compiler:
     graph: Graph
     keep: tuple[str, ...]
     carriers: tuple[str, ...]
+    images: bool = False
     steps: list[Step] = field(default_factory=list)
     slots: dict[str, Slot] = field(default_factory=dict)
     deferred: dict[str, tuple[Node, Linear]] = field(default_factory=dict)
@@ -137,6 +148,9 @@ class _Compiler:
     def chain(self, node: Node) -> list[Node]:
         """Collect nodes that one float step could do together."""
         nodes = [node]
+        if is_move(node):
+            after = self.follower.get(node.output)
+            return [node, after] if isinstance(after, Requantize) else nodes
         while may_follow(nodes, after := self.follower.get(nodes[-1].output)):
             assert after is not None
             nodes.append(after)
@@ -240,6 +254,8 @@ class _Compiler:
             return None
         if isinstance(node, Conv):
             channels = rank - 1 if node.window.channels_last else 0
+            if self.images:
+                return (*(i for i in range(rank) if i != channels), channels)
             return (channels, *(i for i in range(rank) if i != channels))
         order = self.slots[node.inputs[0]].order
         if isinstance(node, Transpose):
@@ -252,7 +268,9 @@ class _Compiler:
         if not chain:
             return True
         if chain[0].inputs[0] in self.deferred:
-            return self._combine(chain)
+            return not is_move(chain[0]) and self._combine(chain)
+        if isinstance(chain[0], Move):
+            return self._move(chain[0], chain)
         x = self.graph.tensors[chain[0].inputs[0]]
         y = self.graph.tensors[chain[-1].output]
         carrier = next(iter(self._floats(_reach(y))), None)
@@ -262,6 +280,24 @@ class _Compiler:
         self._slot(y.name, carrier, self._order(chain[0]))
         self.steps.append(FloatStep(x.name, y.name, *found))
         return True
+
+    def _move(self, node: Move, chain: list[Node]) -> bool:
+        """Append one step for what moves integers and may round them."""
+        if any(name in self.deferred for name in node.inputs):
+            return False
+        xs = tuple(self.graph.tensors[name] for name in node.inputs)
+        y, target = (self.graph.tensors[n.output] for n in (node, chain[-1]))
+        form = normal_form(chain[1:], self.graph.tensors, y.name)
+        if form is None or max(form.factor.size, form.offset.size) > 1:
+            return False
+        reach = max(1, _reach(y), *map(_reach, xs))
+        for carrier in self._floats(max(reach, _reach(target))):
+            rest = exact_epilogue(form, form.reach(reach), carrier, 0)
+            if rest is not None:
+                self._slot(target.name, carrier, self._order(node))
+                self.steps.append(MoveStep.of(node, xs, target.name, rest))
+                return True
+        return False
 
     def _ways(
         self, chain: list[Node], x: Tensor
@@ -288,12 +324,12 @@ class _Compiler:
                 reach = turned.reach(largest)
                 rest = exact_epilogue(turned, reach, carrier, rank)
                 if rest is not None:
-                    yield _kernel(head, 1.0, narrow), rest
+                    yield self._kernel(head, 1.0, narrow), rest
             yield from together
         if turned and narrow and "float64" in self.carriers:
             rest = filtered_epilogue(turned, largest, rank)
             if rest is not None:
-                yield _kernel(head, 1.0, narrow), rest
+                yield self._kernel(head, 1.0, narrow), rest
 
     def _folded(
         self, head: Dense | Conv, form: NormalForm, x: Tensor, carrier: str
@@ -305,17 +341,23 @@ class _Compiler:
         scaled = replace(form, divisor=1)  # the kernel divides
         rest = exact_epilogue(scaled, form.after(sums), carrier, 0)
         if rest is not None:
-            yield _kernel(head, 2.0**-exponent, carrier), rest
+            yield self._kernel(head, 2.0**-exponent, carrier), rest
 
+    def _kernel(
+        self, node: Dense | Conv | None, unit: float, carrier: str
+    ) -> Kernel | None:
+        match node:
+            case None:
+                return None
+            case Dense():
+                return Product.of(node, unit, carrier)
+            case Conv() if self.images and carrier == "float32":
+                # Torch takes seconds to load: only where it saves more.
+                from hawq.integer.images import ImageConvolution, suits
 
-def _kernel(node: Dense | Conv | None, unit: float, carrier: str) -> Kernel | None:
-    match node:
-        case None:
-            return None
-        case Dense():
-            return Product.of(node, unit, carrier)
-        case Conv():
-            return Correlation.of(node, unit, carrier)
+                if suits(node):
+                    return ImageConvolution.of(node, unit)
+        return Correlation.of(node, unit, carrier)
 
 
 def _channels_first(

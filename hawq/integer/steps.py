@@ -251,12 +251,21 @@ class NodeStep:
         Args:
             work: The buffers.
         """
-        xs = [_as(work.view[tensor.name], self.carrier) for tensor in self.tensors]
+        xs = [held_in(work.view[tensor.name], self.carrier) for tensor in self.tensors]
         y = evaluate(self.node, self.tensors, xs)
         np.copyto(work.view[self.node.output], y, casting="unsafe")
 
 
-def _as(x: NDArray[Any], carrier: str) -> NDArray[Any]:
+def held_in(x: NDArray[Any], carrier: str) -> NDArray[Any]:
+    """Give integers in a number type that holds them.
+
+    Args:
+        x: Integers.
+        carrier: The number type.
+
+    Returns:
+        ``x`` itself if that is its type.
+    """
     if x.dtype == carrier or carrier.startswith("float"):
         return x.astype(carrier, copy=False)
     # Floats become Python integers by way of int64: they carry at most 2**53.
@@ -267,6 +276,3 @@ def _as(x: NDArray[Any], carrier: str) -> NDArray[Any]:
 def _with_ones(x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     ones = np.ones((*x.shape[:-2], 1, x.shape[-1]), dtype=dtype)
     return np.concatenate([x.astype(dtype), ones], axis=-2)
-
-
-Step = QuantizeStep | FloatStep | CombinationStep | ReshapeStep | NodeStep

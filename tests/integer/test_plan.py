@@ -6,6 +6,7 @@ import pytest
 from hawq.fixed import FixedPoint, Overflow, Rounding
 from hawq.integer.graph import build
 from hawq.integer.grid import Grid
+from hawq.integer.moves import MoveStep
 from hawq.integer.nodes import (
     Affine,
     Conv,
@@ -217,5 +218,5 @@ def test_a_constant_a_pixel_is_a_step_of_its_own():
 def test_pooling_is_done_in_floats():
     graph = convolution(MaxPool(("y",), "p", window(2)))
     plan = compile_plan(graph, ["p"])
-    assert kinds(plan) == [QuantizeStep, FloatStep, NodeStep]
+    assert kinds(plan) == [QuantizeStep, FloatStep, MoveStep]
     assert carriers(plan)["p"] == "float32"
