@@ -92,10 +92,12 @@ clean: ## remove results and caches, not the environment
 
 .venv/.test: .venv/.base
 	$(BIN)/pip install -q -e '.[jets,readers,cluster,synthesis,test,lint]'
+	-$(BIN)/python -m hawq.synthesis.fetch
 	@touch $@
 
 .venv/.synthesis: .venv/.base
 	$(BIN)/pip install -q -e '.[synthesis]'
+	-$(BIN)/python -m hawq.synthesis.fetch
 	@touch $@
 
 .venv-hgq2/.done: benchmarks/pareto/requirements-hgq2.txt

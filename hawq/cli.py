@@ -538,6 +538,40 @@ def jets(
             )
 
 
+@app.command("cost-model")
+def cost_model(
+    folder: Annotated[Path, typer.Argument(help="Folder for the results.")],
+    network: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a finished flow, whose layers are tested on too."),
+    ] = None,
+    layers: Annotated[int, typer.Option(min=8, help="Layers to fit to.")] = 72,
+    held_out: Annotated[int, typer.Option(min=0, help="Layers to test on.")] = 24,
+    convolutions: Annotated[int, typer.Option(min=0, help="The same, unrolled.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Of the drawn layers.")] = 1,
+    workers: Workers = PROCESSORS,
+    cluster: Cluster = None,
+) -> None:
+    """Synthesise single layers and fit LUTs and delays to them; goes on if killed."""
+    with _one_line():
+        from hawq.synthesis.fit import Settings, fit_costs, summary
+        from hawq.view import shown_bar
+
+        settings = Settings(
+            network=network,
+            layers=layers,
+            held_out=held_out,
+            convolutions=convolutions,
+            seed=seed,
+        )
+        with shown_bar(folder.name, quiet=_voice.quiet) as progress:
+            costs = fit_costs(
+                settings, folder, workers=workers, cluster=cluster, progress=progress
+            )
+        print(summary(costs))
+        print(f"laws: {folder / 'measured.json'}")
+
+
 @app.command()
 def flows() -> None:
     """List the shipped flows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ def examine() -> list[Finding]:
         *(_library(r) for r in requirements if r.marker is None),
         *_extras([r for r in requirements if r.marker is not None]),
         *map(_tool, tools.TOOLS),
+        _opensta(),
     ]
 
 
@@ -109,6 +111,18 @@ def _tool(name: str) -> Finding:
         absent = Health.MISSING if is_required else Health.OPTIONAL
         return Finding(name, absent, "", f"{tool.purpose}: {tool.remedy}")
     return Finding(name, Health.GOOD, version)
+
+
+def _opensta() -> Finding:
+    from hawq.synthesis.fetch import store
+
+    purpose = "times ASIC netlists and computes their power"
+    if found := shutil.which("sta"):
+        return Finding("opensta", Health.GOOD, found)
+    if (store() / "opensta").is_dir():
+        return Finding("opensta", Health.GOOD, str(store() / "opensta"))
+    remedy = f"{purpose}: python -m hawq.synthesis.fetch takes it from Debian"
+    return Finding("opensta", Health.OPTIONAL, "", remedy)
 
 
 def _version(distribution: str) -> str | None:

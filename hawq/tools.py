@@ -30,10 +30,8 @@ TOOLS = {
         "compiles the HLS code for C-simulation",
         "apt install g++, dnf install gcc-c++ or conda install gxx",
     ),
-    "verilator": Tool(
-        "simulates RTL", "apt install verilator or conda install verilator"
-    ),
-    "yosys": Tool("synthesises RTL", "apt install yosys or conda install yosys"),
+    "make": Tool("builds emulators and simulators", "apt install make"),
+    "perl": Tool("runs Verilator", "apt install perl", "-v"),
     "vivado": Tool(
         "synthesises for AMD FPGAs",
         "from AMD's download page; source its settings64.sh",

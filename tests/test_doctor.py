@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -33,7 +34,15 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
 def test_every_requirement_is_looked_for() -> None:
     items = [finding.item for finding in examine()]
     assert items[0] == "python"
-    assert {"torch", "numpy", "hls4ml", "hawq[jets]", "g++", "yosys"} <= set(items)
+    assert {
+        "torch",
+        "numpy",
+        "hls4ml",
+        "hawq[jets]",
+        "g++",
+        "vivado",
+        "opensta",
+    } <= set(items)
     assert "hawq[all]" not in items
     assert len(items) == len(set(items))
 
@@ -66,7 +75,23 @@ def test_missing_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hawq.tools.version", lambda tool: None)
     assert of("g++").health is Health.MISSING
     assert of("g++").remedy.startswith("compiles the HLS code for C-simulation: apt ")
-    assert of("yosys").health is Health.OPTIONAL
+    assert of("vivado").health is Health.OPTIONAL
+
+
+def test_opensta_is_found_where_it_was_unpacked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert of("opensta") == Finding(
+        "opensta",
+        Health.OPTIONAL,
+        "",
+        "times ASIC netlists and computes their power: python -m hawq.synthesis.fetch "
+        "takes it from Debian",
+    )
+    (tmp_path / "hawq" / "debian" / "opensta").mkdir(parents=True)
+    assert of("opensta").health is Health.GOOD
 
 
 def test_the_command_fails_only_for_what_the_main_job_needs(

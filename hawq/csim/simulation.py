@@ -36,6 +36,22 @@ class Simulator(Protocol):
         """
 
 
+def input_integers(graph: Graph, inputs: Inputs) -> IntArray:
+    """Quantize inputs as the network does: what goes into its hardware.
+
+    Args:
+        graph: The network.
+        inputs: Input name → real values, shape (samples, ...).
+
+    Returns:
+        Side by side in the order of the quantizers, shape (samples, elements).
+    """
+    names = tuple(n.output for n in graph.nodes if isinstance(n, Quantize))
+    given = execute(graph, inputs, names)
+    samples = len(given[names[0]])
+    return np.concatenate([given[n].reshape(samples, -1) for n in names], axis=1)
+
+
 def compare_simulation(
     graph: Graph,
     rung: str,
@@ -58,19 +74,16 @@ def compare_simulation(
     Returns:
         The comparison, and samples a second. A difference raises a MismatchError.
     """
-    names = tuple(n.output for n in graph.nodes if isinstance(n, Quantize))
     sets = make_sets(graph, data, samples=10**9, corners=corners, seed=seed)
     seconds, count = 0.0, 0
 
     def simulate(inputs: Inputs) -> dict[str, IntArray]:
         nonlocal seconds, count
-        given = execute(graph, inputs, names)
-        samples = len(given[names[0]])
-        flat = np.concatenate([given[n].reshape(samples, -1) for n in names], axis=1)
+        flat = input_integers(graph, inputs)
         simulator.idle(3)  # what is left in the pipeline must not matter
         start = time.perf_counter()
         out = simulator.run(flat)
-        seconds, count = seconds + time.perf_counter() - start, count + samples
+        seconds, count = seconds + time.perf_counter() - start, count + len(flat)
         sizes = [graph.tensors[name].lows.size for name in graph.outputs]
         parts = np.split(out, np.cumsum(sizes)[:-1], axis=1)
         return dict(zip(graph.outputs, parts, strict=True))

@@ -90,7 +90,9 @@ def make_targets(context: StageContext) -> dict[str, TargetResult]:
             for future in made.values():
                 if future.done():
                     future.result()
-            results = {name: future.result() for name, future in made.items()}
+            results: dict[str, TargetResult] = {
+                name: future.result() for name, future in made.items()
+            }
         finally:
             told.stopped = True  # what still runs ends at its next line
             for future in made.values():
@@ -270,6 +272,7 @@ def _ecp5(design: Design, folder: Path, progress: Progress) -> SynthesisReport:
 
 
 def _asic(design: Design, folder: Path, progress: Progress) -> SynthesisReport:
+    from hawq.csim.simulation import input_integers
     from hawq.synthesis.asic import AsicTarget, asic
 
     settings = design.settings
@@ -279,7 +282,8 @@ def _asic(design: Design, folder: Path, progress: Progress) -> SynthesisReport:
         limit_s=settings.tool_limit_s,
         memory_gib=settings.memory_gib,
     )
-    return asic(design.project, folder, target, progress)
+    inputs = input_integers(design.graph, design.data)
+    return asic(design.project, folder, target, progress, inputs)
 
 
 def _vendor(
