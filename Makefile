@@ -38,6 +38,8 @@ place: .venv/.synthesis ## the network placed and routed on a Lattice ECP5: long
 
 pareto: .venv/.synthesis csim ## accuracy against LUTs, bits for every weight: hours
 	$(BIN)/python benchmarks/pareto/layer_bits.py
+	$(BIN)/python benchmarks/pareto/data.py
+	$(BIN)/python benchmarks/pareto/elements_train.py
 	$(BIN)/python benchmarks/pareto/elements.py
 	$(BIN)/python benchmarks/pareto/synthesise.py
 	$(BIN)/python benchmarks/pareto/table.py --ours elements

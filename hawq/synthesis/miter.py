@@ -288,7 +288,7 @@ def _build(
     literals: dict[Bit, Literal] = {ZERO: 0, ONE: 1}
     literals |= {net: 2 * (i + 1) for i, net in enumerate(gates.inputs)}
     literals |= {-1 - i: 2 * (free + i + 1) for i in range(gates.undriven)}
-    literals |= {net: literal for net, literal in held.items()}
+    literals |= dict(held.items())
     for net in gates.ordered():
         if net in gates.registers:
             literals.setdefault(net, literals[gates.registers[net]])
