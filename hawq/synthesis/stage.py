@@ -40,7 +40,7 @@ class Settings(StageSettings):
         (1, 2, 3), description="of place and route, one run each; none if empty"
     )
     layers_alone: bool = Field(
-        True, description="synthesise each layer alone too, for its share of the area"
+        True, description="synthesise each layer alone too, for the first FPGA"
     )
     samples: int = Field(
         1000, ge=1, description="test samples that each netlist is simulated on"

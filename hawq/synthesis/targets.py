@@ -243,6 +243,7 @@ def _fpga(
 ) -> SynthesisReport:
     from hawq.synthesis.fpga import Target, yosys
     from hawq.synthesis.layers import synthesise_layers
+    from hawq.synthesis.parts import find_part
 
     settings = design.settings
     target = Target(
@@ -253,9 +254,11 @@ def _fpga(
         memory_gib=settings.memory_gib,
         workers=design.workers,
     )
-    adders, share = design.rtl.adders, 0.6 if settings.layers_alone else 1.0
+    first = next(n for n in settings.targets if n in {"xcup", "ecp5"})
+    layers_too = settings.layers_alone and find_part(part).family == first
+    adders, share = design.rtl.adders, 0.6 if layers_too else 1.0
     report = yosys(design.project, folder, target, _part(progress, 0, share), adders)
-    if not settings.layers_alone:
+    if not layers_too:
         return report
     layers = synthesise_layers(
         design.graph, folder / "layers", target, _part(progress, share, 1)
