@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from hawq.data.dataset import Dataset
+from hawq.data.readers import read_dataset
 from hawq.integer.lower import lower_qonnx
 from hawq.model.network import load_float, standardise
 from hawq.rtl.stage import compare
@@ -36,7 +37,10 @@ def main() -> None:
         for name in ("data", "model", "export")
     )
     files = [data / f"{split}.h5" for split in ("train", "validation", "test")]
-    jets = np.concatenate([Dataset.read(f).x for f in (*files, *arguments.more)])
+    sets = [Dataset.read(file) for file in files]
+    known = (sets[0].features, sets[0].classes)
+    sets += [read_dataset(file, *known) for file in arguments.more]
+    jets = np.concatenate([one.x for one in sets])
     graph = lower_qonnx(export / "network.onnx")
     inputs = {graph.inputs[0].name: standardise(jets, load_float(model)[1])}
     with TemporaryDirectory() as folder:
@@ -47,9 +51,9 @@ def main() -> None:
         compiled_s = time.perf_counter() - start
         found, speed = compare(graph, rtl, inputs, arguments.corners, seed=1)
     integers = sum(row.integers for row in found.tensors)
-    sets = ", ".join(f"{name} {count:,}" for name, count in found.inputs.items())
+    inputs_of = ", ".join(f"{name} {count:,}" for name, count in found.inputs.items())
     print(
-        f"{integers:,} output integers equal ({sets}); {rtl.latency_cycles} clocks; "
+        f"{integers:,} output integers equal ({inputs_of}); {rtl.latency_cycles} clocks; "
         f"Verilator {compiled_s:.0f} s, {speed:,.0f} samples/s"
     )
 
