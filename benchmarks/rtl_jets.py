@@ -53,8 +53,9 @@ def main() -> None:
     integers = sum(row.integers for row in found.tensors)
     inputs_of = ", ".join(f"{name} {count:,}" for name, count in found.inputs.items())
     print(
-        f"{integers:,} output integers equal ({inputs_of}); {rtl.latency_cycles} clocks; "
-        f"Verilator {compiled_s:.0f} s, {speed:,.0f} samples/s"
+        f"{integers:,} output integers equal ({inputs_of}); "
+        f"{rtl.latency_cycles} clocks; Verilator {compiled_s:.0f} s, "
+        f"{speed:,.0f} samples/s"
     )
 
 
