@@ -105,7 +105,9 @@ def run_bench(folder: Path, *, seed: int, seconds: float = 1800) -> int:
     """
     require_cocotb()
     variables = simulator_environment() | {"COCOTB_RANDOM_SEED": str(seed)}
-    command = ["make", f"PYTHON={sys.executable}"]
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+        variables.pop(name, None)  # of a make that runs this
+    command = ["make", "--no-print-directory", f"PYTHON={sys.executable}"]
     log = folder / "bench.log"
     with log.open("w") as output:
         try:

@@ -117,9 +117,17 @@ class Division:
 
     @property
     def lift(self) -> int:
-        """Multiples of ``odd`` that make every dividend positive."""
+        """Multiples of ``odd`` that make every dividend positive.
+
+        With an even numerator the smallest that also makes the sum of all constants a
+        multiple of its power of two: alkaid multiplies a constant that is finer than
+        the variable it stands with in float32.
+        """
         low = self.low // (self.divisor // self.odd)
-        return max(0, -(low // self.odd))
+        least = max(0, -(low // self.odd))
+        step = self.numerator & -self.numerator
+        constant = self.offset + self.added[0] + least * self.odd
+        return least + -constant * pow(self.odd, -1, step) % step
 
     @property
     def factor(self) -> tuple[int, int]:
