@@ -32,6 +32,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "hls4ml": "hawq.hls.project:build_project",
     },
     "hawq.synthesis": {
+        "asic": "hawq.synthesis.asic:asic",
         "vitis_hls": "hawq.synthesis.vendor.run:vitis_hls",
         "vivado": "hawq.synthesis.vendor.run:vivado",
         "yosys": "hawq.synthesis.fpga:yosys",

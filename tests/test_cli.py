@@ -134,6 +134,10 @@ def test_show_gives_tables(hawq: Run) -> None:
             "hawq: there is no stage 'thrid' (did you mean 'third'?)",
         ),
         (
+            ("run", "toy.toml", "--with", "thrid"),
+            "hawq: there is no stage 'thrid' (did you mean 'third'?)",
+        ),
+        (
             ("run", "toy.toml", "--set", "third.mode=mismatch"),
             "hawq: stage third: fc1: sample 3: expected 7, got 8",
         ),

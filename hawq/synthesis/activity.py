@@ -6,7 +6,6 @@ cost power too, are not counted. One bit of a Python integer is one sample.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -16,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hawq.errors import InputError, ToolError
-from hawq.synthesis.cells import Kind, Nets, Parts, apply
+from hawq.synthesis.cells import Parts, apply
+from hawq.synthesis.elaborate import read_instances
 from hawq.synthesis.netlist import ONE, ZERO, Bit, Net
 
 
@@ -49,36 +49,24 @@ def switching(path: Path, top: str, inputs: NDArray[np.uint8]) -> dict[str, Swit
             another width.
         ToolError: if a cell has no model, or gates or registers form a ring.
     """
-    modules = json.loads(path.read_text(encoding="utf-8"))["modules"]
-    module = modules[top]
-    port = module["ports"]["model_inp"]["bits"]
+    read = read_instances(path, top)
+    port = read.port("model_inp")
     if inputs.shape[1] != len(port):
         raise InputError(
             f"samples have {inputs.shape[1]} bits, expected {len(port)}, the input "
             "port's"
         )
-    (clock,) = module["ports"].get("clk", {"bits": [None]})["bits"]
-    nets, kinds = Nets(module), dict[str, Kind]()
-    parts: Parts = []
-    registers: dict[Net, Bit] = {}
-    for cell in module["cells"].values():
-        name = cell["type"]
-        if name not in kinds:
-            kinds[name] = Kind(name, modules.get(name))
-        more, found = kinds[name].place(cell["connections"], nets, clock)
-        parts += more
-        registers |= found
     columns = np.packbits(inputs.T.astype(np.uint8), axis=1, bitorder="little")
     given = {
         bit: (int.from_bytes(column.tobytes(), "little"), 0)
         for bit, column in zip(port, columns, strict=True)
     }
-    values = _values(given, parts, registers, len(inputs))
+    values = _values(given, read.parts, read.registers, len(inputs))
     return {
         f"{name}/{pin}": _switching(values.get(bit, (0, 0)), len(inputs))
-        for name, cell in module["cells"].items()
+        for name, cell in read.module["cells"].items()
         for pin, (bit,) in cell["connections"].items()
-        if bit != clock
+        if bit != read.clock
     }
 
 

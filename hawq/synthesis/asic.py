@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +21,14 @@ from hawq.rtl.verilog import TOP
 from hawq.stage import Progress, silent
 from hawq.synthesis import opensta
 from hawq.synthesis.activity import switching
-from hawq.synthesis.elaborate import passes
 from hawq.synthesis.fetch import corner, sta
 from hawq.synthesis.fetch import liberty as find_liberty
 from hawq.synthesis.fpga import verilog_sources
+from hawq.synthesis.gates import write_gates
 from hawq.synthesis.ports import read_ports
-from hawq.synthesis.process import Line
+from hawq.synthesis.process import Limits, Line
 from hawq.synthesis.record import Netlist, Power, Resources, SynthesisReport, Usage
-from hawq.synthesis.yosys import cells, phase, read_verilog, run_yosys, stat
+from hawq.synthesis.yosys import cells, read_verilog, run_yosys, stat, telling
 from hawq.synthesis.yosys import yosys_version as version_of_yosys
 
 STATE = "Yosys: mapped, pre-layout, no wire load"
@@ -84,7 +83,7 @@ def asic(
     Args:
         project: Folder of the project in Verilog, with its sources in ``src``.
         folder: Gets ``netlist.v`` (flat, the ports of the RTL), ``netlist.json``,
-            ``stat.json``, scripts and logs.
+            ``stat.json``, ``gates.json`` (from ``write_gates``), scripts and logs.
         target: Cells, clock and limits.
         progress: Told the passes.
         inputs: Integers of the network's inputs for switching activity, one sample a
@@ -102,7 +101,7 @@ def asic(
     cell_file = find_liberty(target.liberty).resolve()
     tools = {"yosys": version_of_yosys(), "opensta": sta().version}
     folder = folder.resolve()
-    mapped = _map(sources, cell_file, folder, target, _told(progress, 0.7))
+    mapped = _map(sources, cell_file, folder, target, telling(progress, 0.7, 40))
     ports = json.loads((folder / "netlist.json").read_text())["modules"][TOP]["ports"]
     clocked = "clk" in ports
     progress("OpenSTA: timing", 0.75)
@@ -137,14 +136,8 @@ def _power(
     clocked: bool,
 ) -> Power:
     """Simulate the netlist on bits of its input port for its power."""
-    elaborated = folder / "activity.json"
-    run_yosys(
-        passes(folder / "netlist.v", [liberty], TOP, elaborated),
-        folder,
-        name="activity",
-        seconds=target.limit_s,
-        memory_gib=target.memory_gib,
-    )
+    limits = Limits(target.limit_s, target.memory_gib)
+    elaborated = write_gates(folder / "netlist.v", [liberty], folder, limits)
     return opensta.power(
         folder / "sta.v",
         liberty,
@@ -172,25 +165,12 @@ def _bits(
     return bits, f"{len(inputs)} inputs of the network"
 
 
-def _told(progress: Progress, share: float) -> Line:
-    """Pass on the passes; each forty halve what is left."""
-    told = 0
-
-    def line(printed: str) -> None:
-        nonlocal told
-        if what := phase(printed):
-            told += 1
-            progress(f"Yosys: {what}", share * (1 - 0.5 ** (told / 40)))
-
-    return line
-
-
 def _map(
     sources: list[Path],
     liberty: Path,
     folder: Path,
     target: AsicTarget,
-    on_line: Callable[[str], None],
+    on_line: Line,
 ) -> Netlist:
     """Map to cells; nets keep the names of the RTL, other nets and cells get numbers.
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 from hawq.errors import ToolError
 from hawq.synthesis.cells import Inner, Kind, Nets, Parts, simple
@@ -83,8 +85,63 @@ def rtl_passes(sources: Sequence[Path], top: str, out: Path) -> list[str]:
     ]
 
 
-def read_gates(path: Path, top: str) -> Gates:
+@dataclass(frozen=True)
+class Instances:
+    """A netlist whose cells have become tables and registers, one by one.
+
+    Attributes:
+        module: The netlist as Yosys writes it.
+        clock: Its clock; None without one.
+        nets: Its numbers.
+        parts: Output, table, inputs.
+        registers: Net → what it takes over.
+    """
+
+    module: dict[str, Any]
+    clock: Bit | None
+    nets: Nets
+    parts: Parts
+    registers: dict[Net, Bit]
+
+    def port(self, name: str) -> list[Bit]:
+        """Give the bits of a port, the lowest first."""
+        bits: list[Bit] = self.module["ports"][name]["bits"]
+        return bits
+
+
+def read_instances(path: Path, top: str) -> Instances:
     """Read a netlist and its cells from what Yosys wrote.
+
+    Args:
+        path: JSON of the passes.
+        top: Name of the netlist's module.
+
+    Returns:
+        The netlist.
+
+    Raises:
+        ToolError: if a cell has no model, or one that is neither logic nor a register
+            of the one clock.
+    """
+    modules = json.loads(path.read_text(encoding="utf-8"))["modules"]
+    module = modules[top]
+    (clock,) = module["ports"].get("clk", {"bits": [None]})["bits"]
+    nets = Nets(module)
+    kinds: dict[str, Kind] = {}
+    parts: Parts = []
+    registers: dict[Net, Bit] = {}
+    for cell in module["cells"].values():
+        name = cell["type"]
+        if name not in kinds:
+            kinds[name] = Kind(name, modules.get(name) or simple(cell))
+        more, found = kinds[name].place(cell["connections"], nets, clock)
+        parts += more
+        registers |= found
+    return Instances(module, clock, nets, parts, registers)
+
+
+def read_gates(path: Path, top: str) -> Gates:
+    """Read a netlist, with constants folded and gates in order.
 
     Args:
         path: JSON of the passes.
@@ -97,22 +154,9 @@ def read_gates(path: Path, top: str) -> Gates:
         ToolError: if a cell has no model, or one that is neither logic nor a register
             of the one clock, or if gates form a ring.
     """
-    modules = json.loads(path.read_text())["modules"]
-    module = modules[top]
-    ports = {name: port["bits"] for name, port in module["ports"].items()}
-    (clock,) = ports.get("clk", [None])
-    nets = Nets(module)
-    kinds: dict[str, Kind] = {}
-    parts: Parts = []
-    registers: dict[Net, Bit] = {}
-    for cell in module["cells"].values():
-        name = cell["type"]
-        if name not in kinds:
-            kinds[name] = Kind(name, modules.get(name) or simple(cell))
-        more, found = kinds[name].place(cell["connections"], nets, clock)
-        parts += more
-        registers |= found
-    return _fold(ports, nets, parts, registers)
+    read = read_instances(path, top)
+    ports = {name: read.port(name) for name in read.module["ports"]}
+    return _fold(ports, read.nets, read.parts, read.registers)
 
 
 @cache

@@ -27,7 +27,7 @@ from hawq.synthesis.record import (
     SynthesisReport,
     Usage,
 )
-from hawq.synthesis.yosys import cells, phase, read_verilog, run_yosys, stat
+from hawq.synthesis.yosys import cells, read_verilog, run_yosys, stat, telling
 from hawq.synthesis.yosys import yosys_version as version_of_yosys
 
 STATE = "Yosys: synthesised, not placed"
@@ -120,7 +120,7 @@ def yosys(
     if routes:
         tools["nextpnr-ecp5"] = nextpnr_version()
     share = 0.3 if routes else 1.0
-    told = _told(progress, share)
+    told = telling(progress, share, 100)
     synthesised = synthesise(sources, TOP, folder, target, told)
     runs: tuple[RoutedSeed, ...] = ()
     if routes:
@@ -155,19 +155,6 @@ def median_run(runs: Sequence[RoutedSeed]) -> RoutedSeed:
     """
     ordered = sorted(runs, key=lambda run: run.fmax_mhz)
     return ordered[(len(ordered) - 1) // 2]
-
-
-def _told(progress: Progress, share: float) -> Line:
-    """Pass on the passes; each hundred halves what is left, for nobody knows it."""
-    told = 0
-
-    def line(printed: str) -> None:
-        nonlocal told
-        if what := phase(printed):
-            told += 1
-            progress(f"Yosys: {what}", share * (1 - 0.5 ** (told / 100)))
-
-    return line
 
 
 def verilog_sources(project: Path) -> list[Path]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,12 @@ import numpy as np
 
 from hawq.errors import MismatchError, StageError, ToolError
 from hawq.fixed import IntArray
-from hawq.rtl.verilog import TOP
+from hawq.rtl.verilog import TOP, simulator_environment
 from hawq.synthesis.elaborate import passes, read_gates
 from hawq.synthesis.netlist import Gates
 from hawq.synthesis.ports import Ports, Words
+from hawq.synthesis.process import Limits, run_tool
+from hawq.synthesis.yosys import run_yosys, yosys_folder
 
 if TYPE_CHECKING:
     from hawq.csim.network import Inputs
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 SEEDS = (1, 2)
 """Of what is undefined or not initialised: outputs must not depend on it."""
 
-OnLine = Callable[[str], None]
+GATES = "gates.json"
 
 _UNDEFINED = ("--x-assign", "unique", "--x-initial", "unique")
 _QUICK = ("-fno-reorder", "-fno-gate", "--output-split", "3000000")
@@ -35,19 +36,8 @@ _QUICK = ("-fno-reorder", "-fno-gate", "--output-split", "3000000")
 _MAKE = tuple(f"OPT_{part}=-O0" for part in ("FAST", "SLOW", "GLOBAL"))
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a tool may take.
-
-    Attributes:
-        seconds: Each step.
-        memory_gib: None for no limit.
-        on_line: Told what the tools print.
-    """
-
-    seconds: float = 1800
-    memory_gib: float | None = None
-    on_line: OnLine | None = None
+LIMITS = Limits(1800)
+"""Of each tool, where nothing is said."""
 
 
 def vendor_models(target: str) -> tuple[Path, ...]:
@@ -62,14 +52,7 @@ def vendor_models(target: str) -> tuple[Path, ...]:
     Raises:
         ToolError: if pyosys is not installed, or has none for the target.
     """
-    try:
-        import pyosys
-    except ModuleNotFoundError as error:
-        raise ToolError(
-            "netlists need pyosys, which is not installed: pip install "
-            "'hawq[synthesis]'"
-        ) from error
-    share = Path(str(pyosys.__file__)).parent / "share"
+    share = yosys_folder() / "share"
     found = share / target / "cells_sim.v"
     if not found.exists():
         known = sorted(path.parent.name for path in share.glob("*/cells_sim.v"))
@@ -79,67 +62,88 @@ def vendor_models(target: str) -> tuple[Path, ...]:
     return (found,)
 
 
-def elaborate(
-    netlist: Path,
-    models: Sequence[Path],
-    ports: Ports,
-    folder: Path,
-    limits: Limits | None = None,
-) -> Gates:
-    """Read a netlist, and check that it is the network's pipeline.
+def write_gates(
+    netlist: Path, models: Sequence[Path], folder: Path, limits: Limits = LIMITS
+) -> Path:
+    """Write a netlist and what its cells do as simple gates.
 
     Args:
         netlist: Verilog; the top has the ports of the RTL.
-        models: Verilog of the cells.
-        ports: Of the RTL.
-        folder: For the log and what lies between.
+        models: What the cells do: Verilog, or a Liberty file.
+        folder: For the result and the log.
         limits: Of Yosys.
+
+    Returns:
+        What ``read_netlist`` reads: ``gates.json`` in the folder.
+
+    Raises:
+        StageError: if there is no netlist.
+        ToolError: if Yosys fails.
+    """
+    for path in (netlist, *models):
+        if not path.exists():
+            raise StageError(f"{path} is missing: run synthesis")
+    written = folder.resolve() / GATES
+    found = [model.resolve() for model in models]
+    run_yosys(
+        passes(netlist.resolve(), found, TOP, written),
+        folder,
+        name="elaborate",
+        seconds=limits.seconds,
+        memory_gib=limits.memory_gib,
+    )
+    return written
+
+
+def read_netlist(written: Path, netlist: Path, ports: Ports) -> Gates:
+    """Read a netlist, and check that it is the network's pipeline.
+
+    Args:
+        written: From ``write_gates``.
+        netlist: Where it came from, to tell in errors.
+        ports: Of the RTL.
 
     Returns:
         The netlist.
 
     Raises:
-        StageError: if there is no netlist, or it has other ports or another latency.
-        ToolError: if Yosys fails, or the netlist cannot be simulated.
+        ToolError: if it cannot be simulated.
     """
-    from hawq.synthesis.yosys import run_yosys
-
-    limits = limits or Limits()
-    for path in (netlist, *models):
-        if not path.exists():
-            raise StageError(f"{path} is missing: run synthesis")
-    folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    written = folder / "gates.json"
-    run_yosys(
-        passes(netlist.resolve(), [m.resolve() for m in models], TOP, written),
-        folder,
-        name="elaborate",
-        seconds=limits.seconds,
-        memory_gib=limits.memory_gib,
-        on_line=limits.on_line,
-    )
     gates = read_gates(written, TOP)
+    require_ports(gates, ports, str(netlist))
+    return gates
+
+
+def require_ports(gates: Gates, ports: Ports, what: str) -> None:
+    """Check that gates are a pipeline with the ports of the RTL.
+
+    Args:
+        gates: The pipeline.
+        ports: Of the RTL.
+        what: The gates, to tell in the error.
+
+    Raises:
+        StageError: if they have other ports or another latency.
+    """
     got, expected = (
         (len(gates.inputs), len(gates.outputs), gates.stages()),
         (ports.inputs.bits, ports.outputs.bits, ports.stages),
     )
     if got != expected:
         raise StageError(
-            f"{netlist} has {got[0]} input bits, {got[1]} output bits and {got[2]} "
+            f"{what} has {got[0]} input bits, {got[1]} output bits and {got[2]} "
             f"stages, the RTL {expected[0]}, {expected[1]} and {expected[2]}: "
             "it is of another network; run synthesis again"
         )
-    return gates
 
 
 def compile_netlist(
-    gates: Gates, ports: Ports, folder: Path, limits: Limits | None = None
+    gates: Gates, ports: Ports, folder: Path, limits: Limits = LIMITS
 ) -> GateSimulation:
     """Compile a netlist with Verilator.
 
     Args:
-        gates: From ``elaborate``.
+        gates: From ``read_netlist``.
         ports: Of the RTL.
         folder: For sources, objects and logs.
         limits: Of Verilator and the compiler.
@@ -150,10 +154,6 @@ def compile_netlist(
     Raises:
         ToolError: if Verilator or the compiler is missing, fails or takes too long.
     """
-    from hawq.rtl.verilog import simulator_environment
-    from hawq.synthesis.process import run_tool
-
-    limits = limits or Limits()
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{TOP}.v").write_text(gates.verilog(TOP))
@@ -168,7 +168,6 @@ def compile_netlist(
             seconds=limits.seconds,
             memory_gib=limits.memory_gib,
             environment=environment,
-            on_line=limits.on_line,
         )
 
     run(_verilator(), "verilator")
@@ -178,8 +177,7 @@ def compile_netlist(
 
 def compare_netlist(
     graph: Graph,
-    netlist: Path,
-    models: Sequence[Path],
+    gates: Gates,
     ports: Ports,
     folder: Path,
     data: Inputs | None,
@@ -187,14 +185,13 @@ def compare_netlist(
     upper: str,
     corners: int,
     seed: int,
-    limits: Limits | None = None,
+    limits: Limits = LIMITS,
 ) -> tuple[Comparison, float]:
     """Simulate a netlist and compare its outputs with the golden executor's.
 
     Args:
         graph: The network.
-        netlist: Verilog; the top has the ports of the RTL.
-        models: What the cells do: Verilog, or a Liberty file.
+        gates: From ``read_netlist``.
         ports: Of the RTL.
         folder: For sources, objects and logs.
         data: Input name → real values, or None for corner inputs alone.
@@ -208,7 +205,6 @@ def compare_netlist(
     """
     from hawq.csim.simulation import compare_simulation
 
-    gates = elaborate(netlist, models, ports, folder, limits)
     simulation = compile_netlist(gates, ports, folder, limits)
     return compare_simulation(
         graph, upper, simulation, data, corners=corners, seed=seed

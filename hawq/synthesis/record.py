@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field
 
@@ -342,3 +343,22 @@ class SynthesisReport(Record):
         if not self.routed_seeds:
             return None
         return Spread.of([run.fmax_mhz for run in self.routed_seeds])
+
+
+class Proof(Record):
+    """What is proved about a netlist; a counterexample is an error instead.
+
+    Attributes:
+        verdict: ``unknown`` where the time limit came first.
+        points: Bits that are proved equal in netlist and RTL: outputs, and what
+            registers take over, given that the registers before hold equal bits.
+        open: Bits that are not decided.
+        seconds: That it took, reading the netlists apart.
+        tool: What proved it.
+    """
+
+    verdict: Literal["proved", "unknown"]
+    points: int
+    open: int
+    seconds: float
+    tool: str

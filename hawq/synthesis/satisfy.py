@@ -14,14 +14,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from hawq.errors import MismatchError, StageError, ToolError
-from hawq.records import Record
+from hawq.errors import MismatchError, ToolError
 from hawq.rtl.verilog import TOP
-from hawq.synthesis.elaborate import passes, read_gates, rtl_passes
+from hawq.synthesis.elaborate import read_gates, rtl_passes
+from hawq.synthesis.gates import LIMITS, require_ports
 from hawq.synthesis.miter import (
     Members,
     join,
@@ -32,6 +31,9 @@ from hawq.synthesis.miter import (
 )
 from hawq.synthesis.netlist import Bit, Gates
 from hawq.synthesis.ports import Port, Ports, Words
+from hawq.synthesis.process import Limits, run_tool
+from hawq.synthesis.record import Proof
+from hawq.synthesis.yosys import run_yosys, yosys_folder
 
 SAMPLES = 4096
 """Vectors that are simulated to find registers that hold the same bit."""
@@ -42,33 +44,14 @@ CONFLICTS = (1000, 100_000, 10_000_000)
 TOOL = "ABC &fraig"
 
 
-class Proof(Record):
-    """What is proved about a netlist; a counterexample is an error instead.
-
-    Attributes:
-        verdict: ``unknown`` where the time limit came first.
-        points: Bits that are proved equal in netlist and RTL: outputs, and what
-            registers take over, given that the registers before hold equal bits.
-        open: Bits that are not decided.
-        seconds: That it took, reading the netlists apart.
-        tool: What proved it.
-    """
-
-    verdict: Literal["proved", "unknown"]
-    points: int
-    open: int
-    seconds: float
-    tool: str
-
-
 def prove(
-    netlist: Path,
-    models: Sequence[Path],
+    gates: Gates,
     rtl_sources: Sequence[Path],
     folder: Path,
     *,
     ports: Ports,
     seconds: float,
+    limits: Limits = LIMITS,
     seed: int = 0,
 ) -> Proof:
     """Prove that a netlist and its RTL give equal outputs for every input.
@@ -77,33 +60,36 @@ def prove(
     anything, in each side for itself.
 
     Args:
-        netlist: Verilog; the top has the ports of the RTL.
-        models: What its cells do: Verilog, or a Liberty file.
+        gates: The netlist, from ``gates.read_netlist``.
         rtl_sources: Verilog.
         folder: For logs and what lies between.
         ports: Of the RTL.
         seconds: For the proof; what is not decided then is open.
+        limits: Of reading the RTL.
         seed: Of the simulation that finds equal registers.
 
     Returns:
-        The proof, or how much of it there is.
+        The proof, or how much of it there is. Netlist and RTL of other ports or another
+        latency are a StageError.
 
     Raises:
         MismatchError: if one of the simulated inputs gives different outputs. A
             difference that none of them shows stays open.
-        StageError: if the two have other ports or another latency.
     """
     folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    limit = max(600.0, 10 * seconds)
-    written = folder / "rtl.json", folder / "netlist.json"
-    rtl = _read(rtl_passes(rtl_sources, TOP, written[0]), written[0], limit)
-    found = [model.resolve() for model in models]
-    made = passes(netlist.resolve(), found, TOP, written[1])
-    sides = rtl, _read(made, written[1], limit)
-    _require_alike(netlist, sides)
+    written = folder / "rtl.json"
+    run_yosys(
+        rtl_passes(rtl_sources, TOP, written),
+        folder,
+        name="rtl",
+        seconds=limits.seconds,
+        memory_gib=limits.memory_gib,
+    )
+    sides = read_gates(written, TOP), gates
+    for side, what in zip(sides, ("the RTL as written", "the netlist"), strict=True):
+        require_ports(side, ports, what)
     start = time.perf_counter()
-    values = [_drive(gates, ports, seed) for gates in sides]
+    values = [_drive(side, ports, seed) for side in sides]
     _require_equal(sides, values, ports)
     members = pair(sides, values, SAMPLES)
     points, open_ = _sweep(sides, members, folder, start + seconds)
@@ -114,23 +100,6 @@ def prove(
         seconds=time.perf_counter() - start,
         tool=TOOL,
     )
-
-
-def _read(script: Sequence[str], written: Path, seconds: float) -> Gates:
-    from hawq.synthesis.yosys import run_yosys
-
-    run_yosys(script, written.parent, name=written.stem, seconds=seconds)
-    return read_gates(written, TOP)
-
-
-def _require_alike(netlist: Path, sides: Sequence[Gates]) -> None:
-    rtl, got = ((len(g.inputs), len(g.outputs), g.stages()) for g in sides)
-    if got != rtl:
-        raise StageError(
-            f"{netlist} has {got[0]} input bits, {got[1]} output bits and {got[2]} "
-            f"stages, the RTL {rtl[0]}, {rtl[1]} and {rtl[2]}: it is of another "
-            "network; run synthesis again"
-        )
 
 
 def _drive(gates: Gates, ports: Ports, seed: int) -> dict[Bit, int]:
@@ -211,14 +180,12 @@ def _count(literals: Sequence[int], left: Sequence[int]) -> tuple[int, int]:
 
 def _fraig(source: Path, swept: Path, conflicts: int, end: float) -> bool:
     """Sweep a graph; tell whether that came to an end in time."""
-    from hawq.synthesis.process import run_tool
-
     left = end - time.perf_counter()
     if left <= 0:
         return False
     script = f"&r {source.name}; &fraig -y -C {conflicts}; &w {swept.name}"
     log = swept.with_name("abc.log")
-    command = (str(abc()), "-c", script)
+    command = (str(yosys_folder() / "yosys-abc"), "-c", script)
     try:
         run_tool(command, log, cwd=swept.parent, seconds=left, name="ABC")
     except ToolError:
@@ -226,21 +193,3 @@ def _fraig(source: Path, swept: Path, conflicts: int, end: float) -> bool:
             raise
         return False
     return True
-
-
-def abc() -> Path:
-    """Find ABC, which comes with Yosys.
-
-    Returns:
-        The program.
-
-    Raises:
-        ToolError: if it is not there.
-    """
-    try:
-        import pyosys
-    except ModuleNotFoundError as error:
-        raise ToolError(
-            "proofs need pyosys, which is not installed: pip install 'hawq[synthesis]'"
-        ) from error
-    return Path(str(pyosys.__file__)).with_name("yosys-abc")

@@ -14,8 +14,7 @@ from pydantic import Field, field_validator
 
 from hawq.records import Comparison, Record
 from hawq.stage import StageContext, StageSettings
-from hawq.synthesis.record import SynthesisReport
-from hawq.synthesis.satisfy import Proof
+from hawq.synthesis.record import Proof, SynthesisReport
 
 TargetName = Literal["xcup", "ecp5", "asic", "vitis_hls", "vivado"]
 
@@ -123,9 +122,10 @@ def run(context: StageContext) -> SynthesisRecord:
     from hawq.synthesis.predict import predict
     from hawq.synthesis.targets import make_targets
 
-    expected = predict(lower_qonnx(context.inputs["export"] / "network.onnx"))
+    graph = lower_qonnx(context.inputs["export"] / "network.onnx")
+    expected = predict(graph)
     return SynthesisRecord(
-        targets=make_targets(context),
+        targets=make_targets(context, graph),
         predicted_luts=expected.luts,
         predicted_ns=expected.ns,
         ebops=expected.ebops,

@@ -17,13 +17,15 @@ from hawq.errors import InputError, StageError, ToolError
 from hawq.records import Comparison, FirmwareProject
 from hawq.rtl.stage import RtlRecord, load_samples
 from hawq.stage import Progress, StageContext
-from hawq.synthesis.record import CriticalPath, SynthesisReport
-from hawq.synthesis.satisfy import Proof
+from hawq.synthesis.ports import Ports, read_ports
+from hawq.synthesis.process import Limits
+from hawq.synthesis.record import CriticalPath, Proof, SynthesisReport
 from hawq.synthesis.stage import Settings, TargetName, TargetResult
 
 if TYPE_CHECKING:
     from hawq.csim.network import Inputs
     from hawq.integer.graph import Graph
+    from hawq.synthesis.netlist import Gates
 
 NETLIST = "netlist.v"
 RESULT = "result.json"
@@ -66,19 +68,20 @@ class Design:
     folder: Path
 
 
-def make_targets(context: StageContext) -> dict[str, TargetResult]:
+def make_targets(context: StageContext, graph: Graph) -> dict[str, TargetResult]:
     """Make every target, several at once where workers allow it.
 
     Args:
         context: Of the stage. Targets that an interrupted run had finished are taken
             from its scratch folder.
+        graph: The network.
 
     Returns:
         Target → result; its files are in a folder of the target's name.
     """
     names = choose(context.settings)
     require(names, context.settings, hls="hls" in context.inputs)
-    design = _design(context)
+    design = _design(context, graph)
     told = _Told(context.progress, names)
     with ThreadPoolExecutor(min(context.workers, len(names))) as pool:
         made = {
@@ -159,10 +162,7 @@ def require(names: tuple[TargetName, ...], settings: Settings, *, hls: bool) -> 
             require_asic(settings.liberty)
 
 
-def _design(context: StageContext) -> Design:
-    from hawq.integer.lower import lower_qonnx
-
-    graph = lower_qonnx(context.inputs["export"] / "network.onnx")
+def _design(context: StageContext, graph: Graph) -> Design:
     made = context.inputs["rtl"]
     record = RtlRecord.model_validate_json((made / "record.json").read_text())
     return Design(
@@ -218,8 +218,14 @@ def make(design: Design, name: TargetName, progress: Progress) -> TargetResult:
     report = _SYNTHESISE[name](design, folder, _part(progress, 0, share))
     comparison = proof = None
     if simulated:
-        comparison = _simulate(design, name, folder, _part(progress, share, 0.9))
-        proof = _prove(design, name, folder, _part(progress, 0.9, 1))
+        progress("reading the netlist", share)
+        ports = read_ports(design.project)
+        gates = _gates(design, name, folder, ports)
+        progress("simulating the netlist", 0.7)
+        comparison = _simulate(design, name, folder, gates, ports)
+        if design.settings.proof_limit_s:
+            progress("proving the netlist", 0.9)
+            proof = _prove(design, folder, gates, ports)
     timing = next(
         (n.timing for n in (report.routed, report.synthesised) if n and n.timing), None
     )
@@ -328,62 +334,56 @@ _SYNTHESISE: Mapping[TargetName, _Synthesise] = {
 }
 
 
-def _models(design: Design, name: TargetName) -> tuple[Path, ...]:
-    """Find what says what the cells of a target do."""
-    from hawq.synthesis.gates import vendor_models
+def _gates(design: Design, name: TargetName, folder: Path, ports: Ports) -> Gates:
+    from hawq.synthesis.gates import GATES, read_netlist, vendor_models, write_gates
 
-    if name == "asic":
-        from hawq.synthesis.fetch import liberty
-
-        return (liberty(design.settings.liberty),)
-    return vendor_models({"xcup": "xilinx"}.get(name, name))
+    written = folder / GATES
+    if name != "asic":  # whose power needed them before
+        models = vendor_models({"xcup": "xilinx"}.get(name, name))
+        written = write_gates(folder / NETLIST, models, folder, _limits(design))
+    gates = read_netlist(written, folder / NETLIST, ports)
+    written.unlink()  # it is large, and netlist and models say the same
+    return gates
 
 
 def _simulate(
-    design: Design, name: TargetName, folder: Path, progress: Progress
+    design: Design, name: TargetName, folder: Path, gates: Gates, ports: Ports
 ) -> Comparison:
-    from hawq.synthesis.gates import Limits, compare_netlist
-    from hawq.synthesis.ports import read_ports
+    from hawq.synthesis.gates import compare_netlist
 
-    settings = design.settings
-    progress("simulating the netlist", 0.0)
     scratch = folder / "simulation"
     comparison, _ = compare_netlist(
         design.graph,
-        folder / NETLIST,
-        _models(design, name),
-        read_ports(design.project),
+        gates,
+        ports,
         scratch,
         design.data,
         upper=NETLISTS[name],
-        corners=settings.corner_samples,
+        corners=design.settings.corner_samples,
         seed=design.seed,
-        limits=Limits(settings.tool_limit_s, settings.memory_gib),
+        limits=_limits(design),
     )
     shutil.rmtree(scratch)
     return comparison
 
 
-def _prove(
-    design: Design, name: TargetName, folder: Path, progress: Progress
-) -> Proof | None:
-    limit_s = design.settings.proof_limit_s
-    if not limit_s:
-        return None
+def _prove(design: Design, folder: Path, gates: Gates, ports: Ports) -> Proof:
     from hawq.synthesis.fpga import verilog_sources
-    from hawq.synthesis.ports import read_ports
     from hawq.synthesis.satisfy import prove
 
-    progress("proving the netlist", 0.0)
     return prove(
-        folder / NETLIST,
-        _models(design, name),
+        gates,
         verilog_sources(design.project),
         folder / "proof",
-        ports=read_ports(design.project),
-        seconds=limit_s,
+        ports=ports,
+        seconds=design.settings.proof_limit_s,
+        limits=_limits(design),
         seed=design.seed,
     )
+
+
+def _limits(design: Design) -> Limits:
+    return Limits(design.settings.tool_limit_s, design.settings.memory_gib)
 
 
 def _words(design: Design, path: CriticalPath | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import re
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hawq.errors import DataError, ToolError
+from hawq.stage import Progress
 from hawq.synthesis.process import Line, run_tool
 
 PACKAGE = "pyosys"
@@ -39,6 +41,22 @@ def yosys_version() -> str:
             "synthesis needs Yosys, which is not installed: pip install "
             "'hawq[synthesis]'"
         ) from error
+
+
+def yosys_folder() -> Path:
+    """Find the package, which has cell models in ``share`` and ABC beside.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        ToolError: if it is not installed.
+    """
+    yosys_version()
+    found = importlib.util.find_spec(PACKAGE)
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent
 
 
 def run_yosys(
@@ -99,6 +117,28 @@ def phase(line: str) -> str | None:
     """
     found = _PHASE.match(line)
     return found["pass"] if found else None
+
+
+def telling(progress: Progress, share: float, passes: int) -> Line:
+    """Pass on the passes that begin; nobody knows how many will.
+
+    Args:
+        progress: Told each.
+        share: Of the whole that Yosys is.
+        passes: That halve what is left.
+
+    Returns:
+        What ``run_yosys`` takes as ``on_line``.
+    """
+    told = 0
+
+    def line(printed: str) -> None:
+        nonlocal told
+        if what := phase(printed):
+            told += 1
+            progress(f"Yosys: {what}", share * (1 - 0.5 ** (told / passes)))
+
+    return line
 
 
 def read_verilog(sources: Sequence[Path]) -> list[str]:

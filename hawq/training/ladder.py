@@ -122,13 +122,16 @@ def snapped_biases(shape: Shape, bias: Tensor, formats: Formats) -> Tensor:
         Same shape as ``bias``.
     """
     with torch.no_grad():
-        hidden = formats.fraction[:, shape.sizes[0] :] + BIAS_BITS
-        bits = torch.nn.functional.pad(
-            hidden, (0, shape.sizes[-1]), value=LOGIT_FRACTION
-        )
-        scale = torch.exp2(bits)
+        scale = torch.exp2(bias_fractions(shape, formats))
         value = torch.round((bias + half_steps(shape, formats)) * scale) / scale
     return straight(value, bias)
+
+
+def bias_fractions(shape: Shape, formats: Formats) -> Tensor:
+    """Give the fractional bits of every bias, (K, biases)."""
+    hidden = formats.fraction[:, shape.sizes[0] :] + BIAS_BITS
+    last = (0, shape.sizes[-1])
+    return torch.nn.functional.pad(hidden, last, value=LOGIT_FRACTION)
 
 
 def half_steps(shape: Shape, formats: Formats) -> Tensor:

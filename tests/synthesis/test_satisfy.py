@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from hawq.errors import MismatchError, StageError
+from hawq.synthesis.gates import read_netlist, write_gates
 from hawq.synthesis.miter import Aig, read_outputs
 from hawq.synthesis.ports import Port, Ports
+from hawq.synthesis.record import Proof
 from hawq.synthesis.satisfy import prove
 
 pytest.importorskip("pyosys")
@@ -109,15 +111,21 @@ def test_another_latency(files: dict[str, Path]) -> None:
         _prove(files)
 
 
-def _prove(files: dict[str, Path], seconds: float = 60):  # type: ignore[no-untyped-def]
-    return prove(
-        files["netlist.v"],
-        [files["tiny.lib"]],
-        [files["rtl.v"]],
-        files["out"],
-        ports=PORTS,
-        seconds=seconds,
+def test_rtl_of_another_network(files: dict[str, Path]) -> None:
+    files["rtl.v"].write_text(RTL.replace("[1:0]", "[2:0]"))
+    message = (
+        r"^the RTL as written has 3 input bits, 3 output bits and 2 stages, the RTL "
+        r"2, 2 and 2: it is of another network; run synthesis again$"
     )
+    with pytest.raises(StageError, match=message):
+        _prove(files)
+
+
+def _prove(files: dict[str, Path], seconds: float = 60) -> Proof:
+    netlist = files["netlist.v"]
+    written = write_gates(netlist, [files["tiny.lib"]], files["out"])
+    gates = read_netlist(written, netlist, PORTS)
+    return prove(gates, [files["rtl.v"]], files["out"], ports=PORTS, seconds=seconds)
 
 
 @pytest.mark.parametrize("value", range(256))

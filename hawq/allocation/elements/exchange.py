@@ -20,10 +20,9 @@ from torch import Tensor
 from hawq.allocation.elements.digits import signed_digits
 from hawq.allocation.elements.solve import DIGIT_EXTRA, UNIT_EXTRA, channel_bits
 from hawq.training.ladder import (
-    BIAS_BITS,
-    LOGIT_FRACTION,
     Formats,
     Shape,
+    bias_fractions,
     curvature,
     forward,
     gradient,
@@ -205,10 +204,7 @@ def _proposed(
     rise = of_weight * delta + 0.5 * h * delta.square()
     rise = rise + price * digits * digit_price(shape, formats)
     rise = torch.where(delta == 0, float("inf"), rise)
-    hidden = formats.fraction[:, shape.sizes[0] :] + BIAS_BITS
-    unit = torch.exp2(
-        -torch.nn.functional.pad(hidden, (0, shape.sizes[-1]), value=LOGIT_FRACTION)
-    )
+    unit = torch.exp2(-bias_fractions(shape, formats))
     shifts = unit * torch.tensor(BIAS_STEPS, device=x.device).unsqueeze(1)
     rises = torch.cat([rise.flatten(), (of_bias * shifts).flatten()])
     best = rises.topk(min(count, len(rises)), largest=False).indices

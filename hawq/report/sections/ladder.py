@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from hawq.csim.record import LadderRecord
 from hawq.records import Comparison, Record
 from hawq.rtl.stage import RtlRecord
-from hawq.synthesis.satisfy import Proof
+from hawq.synthesis.record import Proof
 from hawq.synthesis.stage import SynthesisRecord, TargetResult
 
 

@@ -19,7 +19,7 @@ class Layer(Record):
     """One layer, synthesised alone.
 
     Attributes:
-        name: The tensor that its matrix product writes.
+        name: Of its matrix product, with the bias.
         counts: Kind of resource → count, None where it was not reported.
         file: The report.
     """

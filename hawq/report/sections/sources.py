@@ -101,27 +101,32 @@ def _expected(
 ) -> Iterator[Source]:
     """What was expected before any tool ran."""
     if name == "xcup" and record.predicted_luts is not None:
-        column = Column(name="cost model", is_estimate=True)
-        state = "sum over layers, from their bits"
         origin = Origin(
-            column=column.name,
+            column="cost model",
             what="LUTs",
             tool="hawq",
             file="synthesis: record.json",
-            state=state,
+            state="sum over layers, from their bits",
         )
-        yield Source(column, {"LUT": record.predicted_luts}, (origin,))
+        yield _told(origin, {"LUT": record.predicted_luts}, is_estimate=True)
     if name in {"xcup", "ecp5"} and rtl is not None:
-        column = Column(name="adder graph", is_estimate=True)
-        state = "about one LUT a unit"
         origin = Origin(
-            column=column.name,
+            column="adder graph",
             what="LUTs, registers",
             tool="alkaid",
             file="rtl: record.json",
-            state=state,
+            state="about one LUT a unit",
         )
-        yield Source(column, {"LUT": rtl.adders, "FF": rtl.registers}, (origin,))
+        yield _told(origin, {"LUT": rtl.adders, "FF": rtl.registers}, is_estimate=True)
+
+
+def _told(
+    origin: Origin, values: Mapping[str, float | None], *, is_estimate: bool
+) -> Source:
+    """Make a source of numbers that all come from one place."""
+    return Source(
+        Column(name=origin.column, is_estimate=is_estimate), values, (origin,)
+    )
 
 
 def _estimated(report: SynthesisReport) -> Iterator[Source]:
@@ -152,23 +157,21 @@ def _estimated(report: SynthesisReport) -> Iterator[Source]:
 
 def _simulated(report: SynthesisReport, rtl: RtlRecord | None) -> Iterator[Source]:
     """Clocks, counted while the RTL ran."""
-    what, column = "latency", Column(name="RTL simulation", is_estimate=False)
+    column, what = "RTL simulation", "latency"
+    values: dict[str, float | None]
     if rtl is not None:
         origin = Origin(
-            column=column.name,
+            column=column,
             what=what,
             tool="Verilator",
             file="rtl: record.json",
             state="a new input every clock",
         )
-        values: dict[str, float | None] = {
-            "latency_cycles": rtl.latency_cycles,
-            "interval_cycles": 1,
-        }
-        yield Source(column, values, (origin,))
+        values = {"latency_cycles": rtl.latency_cycles, "interval_cycles": 1}
+        yield _told(origin, values, is_estimate=False)
     elif (cosim := report.cosimulation) is not None:
         origin = Origin(
-            column=column.name,
+            column=column,
             what=what,
             tool=_tool(report, *_HLS),
             file=cosim.file,
@@ -178,7 +181,7 @@ def _simulated(report: SynthesisReport, rtl: RtlRecord | None) -> Iterator[Sourc
             "latency_cycles": cosim.latency_cycles.maximum,
             "interval_cycles": cosim.interval_cycles.maximum,
         }
-        yield Source(column, values, (origin,))
+        yield _told(origin, values, is_estimate=False)
 
 
 def _cycles(report: SynthesisReport, rtl: RtlRecord | None) -> float | None:
