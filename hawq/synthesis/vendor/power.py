@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hawq.errors import DataError
 from hawq.synthesis.record import Netlist, Power, SynthesisReport
-from hawq.synthesis.vendor.stage import header, placed
+from hawq.synthesis.vendor.state import header, placed
 from hawq.synthesis.vendor.table import number, tables
 
 TOTALS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hawq.errors import DataError
 from hawq.synthesis.record import CriticalPath, Netlist, SynthesisReport, Timing
-from hawq.synthesis.vendor.stage import header, placed
+from hawq.synthesis.vendor.state import header, placed
 from hawq.synthesis.vendor.table import head, number
 
 _SUMMARY = re.compile(r"^ *(WNS\(ns\)[^\n]*)\n[ -]+\n *([^\n]*\S)", re.MULTILINE)

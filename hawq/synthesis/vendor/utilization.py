@@ -7,7 +7,7 @@ from pathlib import Path
 from hawq.errors import DataError
 from hawq.synthesis.record import Module, Netlist, Resources, SynthesisReport, Usage
 from hawq.synthesis.vendor.kinds import kind
-from hawq.synthesis.vendor.stage import header, placed
+from hawq.synthesis.vendor.state import header, placed
 from hawq.synthesis.vendor.table import Table, count, number, tables
 
 CARRIES = ("CARRY4", "CARRY8", "LOOKAHEAD8")
