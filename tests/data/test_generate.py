@@ -29,7 +29,7 @@ def _pretend(item: Item) -> NDArray[np.float32]:
 
 
 class _Counter:
-    """Stands for ``make_item``; fails at one call."""
+    """Stands for ``make_item``; fails from one call on, whoever is quick to make it."""
 
     def __init__(self, fails_at: int = 0) -> None:
         self.made: list[Item] = []
@@ -37,7 +37,7 @@ class _Counter:
 
     def __call__(self, item: Item) -> NDArray[np.float32]:
         self.made.append(item)
-        if len(self.made) == self.fails_at:
+        if 0 < self.fails_at <= len(self.made):
             raise KeyboardInterrupt
         return _pretend(item)
 
