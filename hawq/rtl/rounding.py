@@ -13,6 +13,7 @@ PLDI 1994; Warren, Hacker's Delight, 10-9).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -175,7 +176,46 @@ def requantize(node: Requantize, x: Tensor, wires: Wires) -> Wires:
         signed = grid.low < 0
         bits = (grid.high - grid.low + 1).bit_length() - 1 - int(signed)
         return y.quantize(signed, bits, 0, "WRAP", "TRN")
-    return np.minimum(np.maximum(y, float(grid.low)), float(grid.high))
+    return _saturated(y, grid.low, grid.high)
+
+
+def _saturated(y: Wires, low: int, high: int) -> Wires:
+    """Saturate; at powers of two by looking at bits instead of comparing."""
+    if low == 0 and high & (high + 1) == 0:
+        return _each(np.maximum(y, 0.0), lambda v: _below_power(v, high))
+    if low == -high - 1 and high & (high + 1) == 0:
+        return _each(y, lambda v: _between_powers(v, high))
+    return np.minimum(np.maximum(y, float(low)), float(high))
+
+
+def _each(y: Wires, function: Callable[[Any], Any]) -> Wires:
+    found = np.empty(y.shape, dtype=object)
+    for index, variable in np.ndenumerate(np.asarray(y)):
+        found[index] = function(variable)
+    return type(y)(found, y.solver_options, y.hwconf)
+
+
+def _below_power(v: Any, high: int) -> Any:
+    """Give ``min(v, high)`` of ``v >= 0``; any higher bit sets all lower ones."""
+    if v.high <= high:
+        return v
+    bits = high.bit_length()
+    over = v.quantize(False, int(v.kif[1]), -bits).unary_bit_op("any")
+    return over.msb_mux(float(high), v.quantize(False, bits, 0))
+
+
+def _between_powers(v: Any, high: int) -> Any:
+    """Saturate at ``-high - 1`` and ``high``, where higher bits are not all alike."""
+    low = -high - 1
+    if low <= v.low and v.high <= high:
+        return v
+    if v.low >= 0:
+        return _below_power(v, high)
+    bits = high.bit_length()
+    upper = v.quantize(True, int(v.kif[1]), -bits)
+    over = upper.unary_bit_op("any") & ~upper.unary_bit_op("all")
+    end = v.msb_mux(float(low), float(high))
+    return over.msb_mux(end, v.quantize(True, bits, 0))
 
 
 def _divided(v: Wires, division: Division) -> Wires:

@@ -118,11 +118,12 @@ def test_names_of_tools_are_read(origins: Origins) -> None:
 
 
 def test_a_path_is_told_by_its_ends(origins: Origins) -> None:
-    nets = ("clk", "stage1_inp[0]", "wire", "_inst_logic1.model_inp[0]", "wire")
-    first = origins.describe("stage1_inp[0]")
-    assert origins.path(nets) == first
+    last = max(origins.logic)
+    register, inside = f"stage{last}_inp[0]", f"_inst_logic{last}.model_inp[0]"
+    nets = ("clk", register, "wire", inside, "wire")
+    assert origins.path(nets) == origins.describe(register)
     assert origins.path(("model_inp[0]", *nets)) == (
-        f"{origins.describe('model_inp[0]')} → {first}"
+        f"{origins.describe('model_inp[0]')} → {origins.describe(register)}"
     )
     assert origins.path(("clk", "wire")) is None
 

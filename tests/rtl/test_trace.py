@@ -143,6 +143,14 @@ def test_every_rounding_and_overflow(data: st.DataObject, exponent: int) -> None
     assert_equal(requantized(data.draw(grids(Fraction(2) ** exponent))))
 
 
+@pytest.mark.parametrize("low", [0, -8])
+def test_saturation_at_powers_of_two_compares_nothing(low: int) -> None:
+    at_power, below = requantized(Grid(low, 7, ONE)), requantized(Grid(low, 6, ONE))
+    assert_equal(at_power)
+    assert_equal(below)
+    assert trace_graph(at_power).cost < trace_graph(below).cost
+
+
 @settings(max_examples=100)
 @given(st.data(), st.integers(1, 40), st.integers(1, 40))
 def test_every_division(data: st.DataObject, numerator: int, divisor: int) -> None:
