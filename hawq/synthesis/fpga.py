@@ -36,6 +36,8 @@ _NO_VERIFICATION = "scratchpad -set abc9.verify false"
 """ABC's check of its own work does not end on large logic without registers; netlists
 are compared with the golden executor instead (rung 6)."""
 
+_ECP5_ADDERS = Path(__file__).with_name("ecp5_adders.v")
+
 _KINDS: Mapping[Family, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "xcup": (
         (r"LUT[1-6]", ("LUT", "LUT_LOGIC")),
@@ -234,7 +236,9 @@ def synthesise_ecp5(
         two bits and takes the place of two LUTs.
     """
     passes = (
-        f"synth_ecp5 -top {top} -run :map_ffs",
+        f"synth_ecp5 -top {top} -run :map_gates",
+        f"techmap -map {_ECP5_ADDERS}",
+        f"synth_ecp5 -top {top} -run map_gates:map_ffs",
         "dffunmap -srst-only",
         "opt_clean",
         f"synth_ecp5 -top {top} -run map_ffs:",

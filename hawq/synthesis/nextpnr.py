@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Any
 
 from hawq.errors import DataError, InputError, ToolError
+from hawq.paths import atomic_file
 from hawq.stage import Progress, silent
 from hawq.synthesis.parts import Part
 from hawq.synthesis.process import run_tool
@@ -92,7 +93,8 @@ def place_and_route_ecp5(
     """Place and route a netlist once for each seed.
 
     Args:
-        netlist: JSON of Yosys. Its folder gets ``seed<n>.json`` (nextpnr's report) and
+        netlist: JSON of Yosys. Its folder gets ``nextpnr.json`` (what
+            ``leave_carries_open`` makes), ``seed<n>.json`` (nextpnr's report) and
             ``seed<n>.log``.
         part: A part of the ECP5 family.
         clock_ns: Period to aim at; missing it is no error.
@@ -112,7 +114,8 @@ def place_and_route_ecp5(
     if part.family != "ecp5":
         raise InputError(f"{part.name} cannot be placed by nextpnr: choose an LFE5U")
     nextpnr_version()
-    folder, told = netlist.resolve().parent, _Told(progress, len(seeds))
+    netlist = leave_carries_open(netlist.resolve())
+    folder, told = netlist.parent, _Told(progress, len(seeds))
 
     def run(seed: int) -> RoutedSeed:
         log, report = folder / f"seed{seed}.log", folder / f"seed{seed}.json"
@@ -144,6 +147,53 @@ def place_and_route_ecp5(
         except BaseException:
             told.stopped = True  # the others' next line ends them
             raise
+
+
+def leave_carries_open(netlist: Path) -> Path:
+    """Take nets off the ends of carry chains that mean nothing there.
+
+    At every end with a net, even one that nobody reads, nextpnr puts a cell that takes
+    the place of two LUTs.
+
+    Args:
+        netlist: JSON of Yosys.
+
+    Returns:
+        ``nextpnr.json`` beside it: last carries that nobody reads are open, and first
+        ones of cells whose lower half ignores its carry (``ecp5_adders.v``).
+    """
+    design = json.loads(netlist.read_text(encoding="utf-8"))
+    for module in design["modules"].values():
+        carries = [c for c in module["cells"].values() if c["type"] == "CCU2C"]
+        read = _read_bits(module) if carries else frozenset()
+        for cell in carries:
+            pins = cell["connections"]
+            if pins["COUT"][0] not in read:
+                pins["COUT"] = ["x"]
+            is_constant = isinstance(pins["CIN"][0], str)
+            if is_constant and pins["D0"] == ["1"] and _half(cell) == "0" * 8:
+                pins["CIN"] = ["x"]
+    path = netlist.with_name("nextpnr.json")
+    with atomic_file(path) as partial_path:
+        partial_path.write_text(json.dumps(design), encoding="utf-8")
+    return path
+
+
+def _half(cell: dict[str, Any]) -> str:
+    """Give what the lower sum of a carry cell is where its input D is 1."""
+    return str(cell["parameters"]["INIT0"][-16:-8])
+
+
+def _read_bits(module: dict[str, Any]) -> frozenset[int | str]:
+    """Give the nets that a cell or a port of a module reads."""
+    cells = (
+        bits
+        for cell in module["cells"].values()
+        for pin, bits in cell["connections"].items()
+        if cell["port_directions"][pin] != "output"
+    )
+    ports = (port["bits"] for port in module["ports"].values())
+    return frozenset(bit for bits in (*cells, *ports) for bit in bits)
 
 
 def _command(

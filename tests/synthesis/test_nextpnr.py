@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from hawq.errors import DataError, InputError
-from hawq.synthesis.nextpnr import place_and_route_ecp5, read_report
+from hawq.synthesis.nextpnr import (
+    leave_carries_open,
+    place_and_route_ecp5,
+    read_report,
+)
 from hawq.synthesis.parts import find_part
 
 
@@ -117,3 +121,43 @@ def test_a_part_that_nextpnr_cannot_place(tmp_path: Path) -> None:
             seeds=(1,),
             seconds=1,
         )
+
+
+def carry_cell(
+    carry_in: Any, carry_out: int, init: str, d: Any = "1"
+) -> dict[str, Any]:
+    pins = {"CIN": [carry_in], "COUT": [carry_out], "D0": [d]}
+    ways = {"CIN": "input", "COUT": "output", "D0": "input"}
+    return {
+        "type": "CCU2C",
+        "parameters": {"INIT0": init},
+        "connections": pins,
+        "port_directions": ways,
+    }
+
+
+def test_carries_that_mean_nothing_are_left_open(tmp_path: Path) -> None:
+    fixed, adds = "0000000000001111", "1001011010101010"
+    cells = {
+        "first": carry_cell("0", 2, fixed),
+        "middle": carry_cell(2, 3, adds),
+        "read": carry_cell(3, 4, adds),
+        "adds": carry_cell("1", 5, adds),
+        "unknown": carry_cell("0", 6, fixed, d=7),
+    }
+    module = {"cells": cells, "ports": {"y": {"direction": "output", "bits": [4]}}}
+    path = tmp_path / "netlist.json"
+    path.write_text(json.dumps({"modules": {"top": module}}))
+    found = json.loads(leave_carries_open(path).read_text())["modules"]["top"]["cells"]
+    ends = {
+        name: (cell["connections"]["CIN"][0], cell["connections"]["COUT"][0])
+        for name, cell in found.items()
+    }
+    assert ends == {
+        "first": ("x", 2),
+        "middle": (2, 3),
+        "read": (3, 4),
+        "adds": ("1", "x"),
+        "unknown": ("0", "x"),
+    }
+    assert "x" not in path.read_text()
