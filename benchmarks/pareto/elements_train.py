@@ -36,8 +36,10 @@ from hawq.training.teacher import teach
 
 SHAPE = Shape((16, 64, 32, 32, 5))
 NAMES = ("weight", "bias", "fraction", "integer")
-RATES = (1e-3, 2e-3, 4e-3)
+RATES = (1.5e-3, 3e-3, 6e-3)
 SOFT = (1.0, 0.6)
+EVERY = 128  # steps between two allocations
+ROUNDS = 4  # of settling: as many networks at once as the ramp has
 SHARE = 0.7  # of the teacher in what exchanges aim at
 LARGEST = 8000  # of the networks that a descent starts from; above, time is short
 CHEAPEST = 300  # where it ends
@@ -76,7 +78,7 @@ def main() -> None:
     archive = ramp(trainer, data, arguments.seconds)
     rows = filled(archive, most=4)
     save(rows, path())
-    chosen = pick(rows, arguments.networks, 2 * trainer.ramp.last)
+    chosen = pick(rows, ROUNDS * arguments.networks, 2 * trainer.ramp.last)
     settled = settle_all(trainer, chosen, data, arguments.settle)
     save(settled, path("-settled"))
     everything = {name: torch.cat([rows[name], settled[name]]) for name in rows}
@@ -102,8 +104,8 @@ def begin(data: Tensors, arguments: argparse.Namespace) -> Trainer:
     settings = Ramp(
         arguments.epochs if arguments.seconds is None else 10**9,
         batch=arguments.batch,
-        warm=0.12,
-        every=32,
+        warm=0.2,
+        every=EVERY,
         rates=rates,
         soft=soft,
         judged=2,
@@ -174,11 +176,15 @@ def pick(rows: Tensors, count: int, least: float, each: int = 3) -> Tensors:
 def settle_all(
     trainer: Trainer, rows: Tensors, data: Tensors, seconds: float
 ) -> Tensors:
-    """Train networks on at fixed formats."""
-    resume(trainer, rows, RATES[0])
-    given = (data["x_validation"], data["y_validation"])
-    found = settle(trainer, *given, 10**9, timed(seconds))
-    return measured(found, data)
+    """Train networks on at fixed formats, as many at once as the trainer has."""
+    given, found = (data["x_validation"], data["y_validation"]), []
+    for start in range(0, len(rows["weight"]), len(trainer.rates)):
+        part = {
+            n: value[start : start + len(trainer.rates)] for n, value in rows.items()
+        }
+        resume(trainer, part, RATES[0])
+        found.append(settle(trainer, *given, 10**9, timed(seconds / ROUNDS)))
+    return measured({n: torch.cat([f[n] for f in found]) for n in found[0]}, data)
 
 
 def measured(rows: Tensors, data: Tensors) -> Tensors:

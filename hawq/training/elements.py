@@ -64,7 +64,7 @@ class Ramp:
 
     epochs: int
     batch: int = 2048
-    first: float = 40_000
+    first: float = 80_000
     second: float = 16_000
     last: float = 350
     warm: float = 0.08
