@@ -11,18 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hawq.integer.epilogue import Epilogue
+from hawq.integer.epilogue import Epilogue, bend
 from hawq.integer.nodes import Conv, Window
 
 _BLOCK_ELEMENTS = 1 << 16
 """Elements an epilogue goes over at a time: 256 KiB, half a second-level cache."""
+
+_FUSES = hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+"""Whether this torch lends oneDNN's fused operations, which save passes over memory."""
 
 
 @contextmanager
@@ -66,12 +69,16 @@ class ImageConvolution:
         bias: Shape (out,).
         window: How the kernel slides.
         groups: Of channels.
+        after: What oneDNN does with a sum while it has it at hand, by torch's name.
+        scalars: Its arguments.
     """
 
     weights: torch.Tensor
     bias: torch.Tensor
     window: Window
     groups: int
+    after: str = "none"
+    scalars: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, node: Conv, unit: float) -> ImageConvolution:
@@ -91,6 +98,28 @@ class ImageConvolution:
         )
         lying = weights.contiguous(memory_format=torch.channels_last)
         return cls(lying, biases, node.window, node.groups)
+
+    def fused(self, epilogue: Epilogue) -> tuple[ImageConvolution, Epilogue]:
+        """Let oneDNN do a part of what follows, in the same pass over memory.
+
+        Args:
+            epilogue: What follows.
+
+        Returns:
+            The convolution with that part, and the rest.
+        """
+        if epilogue.carrier != "float32" or epilogue.filter or not _FUSES:
+            return self, epilogue
+        match epilogue.before, epilogue.after:
+            case ((function, (slope,)), *rest), _ if function is bend and slope <= 1:
+                mine = replace(self, after="leaky_relu", scalars=(slope,))
+                return mine, replace(epilogue, before=tuple(rest))
+            case (), (*rest, (function, (low, high))) if function is np.clip:
+                # Limits are integers, which every rounding leaves alone.
+                if len(rest) <= 1 and np.isfinite([low, high]).all():
+                    mine = replace(self, after="hardtanh", scalars=(low, high))
+                    return mine, replace(epilogue, after=tuple(rest))
+        return self, epilogue
 
     def run(self, x: NDArray[Any], out: NDArray[Any], epilogue: Epilogue) -> None:
         """Slide the kernels.
@@ -119,16 +148,21 @@ class ImageConvolution:
             images, pads = _padded(images, window), (0, 0)
         # Torch tells how channels lie by the strides, even by that of one sample.
         straight = images.reshape(-1).reshape(images.shape)
+        given = (
+            torch.from_numpy(straight).permute(0, 3, 1, 2),
+            self.weights,
+            self.bias,
+            list(pads),
+            list(window.strides),
+            list(window.dilations),
+            self.groups,
+        )
         with torch.inference_mode():
-            sums = torch.mkldnn_convolution(
-                torch.from_numpy(straight).permute(0, 3, 1, 2),
-                self.weights,
-                self.bias,
-                list(pads),
-                list(window.strides),
-                list(window.dilations),
-                self.groups,
-            )
+            if self.after == "none":
+                sums = torch.mkldnn_convolution(*given)
+            else:
+                fused = torch.ops.mkldnn._convolution_pointwise
+                sums = fused(*given, self.after, list(self.scalars), "")
             return np.asarray(sums.permute(0, 2, 3, 1).numpy())
 
 

@@ -278,8 +278,19 @@ class _Compiler:
         if found is None or carrier is None:
             return False
         self._slot(y.name, carrier, self._order(chain[0]))
-        self.steps.append(FloatStep(x.name, y.name, *found))
+        self.steps.append(FloatStep(x.name, y.name, *self._fused(*found)))
         return True
+
+    def _fused(
+        self, kernel: Kernel | None, epilogue: Epilogue
+    ) -> tuple[Kernel | None, Epilogue]:
+        if kernel is None or not self.images:
+            return kernel, epilogue
+        from hawq.integer.images import ImageConvolution
+
+        if isinstance(kernel, ImageConvolution):
+            return kernel.fused(epilogue)
+        return kernel, epilogue
 
     def _move(self, node: Move, chain: list[Node]) -> bool:
         """Append one step for what moves integers and may round them."""

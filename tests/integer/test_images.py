@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from hawq.fixed import FixedPoint
 from hawq.integer import execute as execution
 from hawq.integer import images
-from hawq.integer.epilogue import Epilogue
+from hawq.integer.epilogue import Epilogue, bend
 from hawq.integer.evaluate import evaluate
 from hawq.integer.execute import CARRIERS, execute
 from hawq.integer.graph import build
@@ -69,6 +69,50 @@ def test_images_convolve_as_python_integers_do(drawn, elements):
         ImageConvolution.of(node, 0.5).run(given_x, out, PLAIN)
     assert_array_equal((out * 2).astype(np.int64), expected.astype(np.int64))
     assert_array_equal(given_x, x)
+
+
+CLIP = (np.clip, (-40.0, 90.0))
+FUSED = {
+    "bend": Epilogue("float32", ((bend, (0.25,)),), ((np.rint, ()), CLIP)),
+    "clip": Epilogue("float32", (), ((np.rint, ()), CLIP)),
+    "clip alone": Epilogue("float32", (), (CLIP,)),
+}
+NOT_FUSED = {
+    "steep bend": Epilogue("float32", ((bend, (2.0,)),)),
+    "one limit": Epilogue("float32", (), ((np.clip, (0.0, np.inf)),)),
+    "an offset first": Epilogue("float32", ((np.add, (1.0,)),), (CLIP,)),
+    "a lift": Epilogue("float32", (), ((np.rint, ()), (np.subtract, (1.0,)), CLIP)),
+    "float64": Epilogue("float64", (), (CLIP,)),
+}
+
+
+@pytest.mark.parametrize("name", [*FUSED, *NOT_FUSED])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_what_follows_is_the_same_in_one_pass(name, channels_last):
+    random = np.random.default_rng(0)
+    window = Window((3, 3), (1, 1), (1, 1), (1, 1, 1, 1), channels_last)
+    weights = random.integers(-7, 8, (8, 4, 3, 3))
+    bias = random.integers(-50, 50, 8)
+    node = Conv(("x",), "y", weights, Fraction(1), window, bias=bias)
+    shape = (12, 10, 4, 2) if channels_last else (4, 12, 10, 2)
+    x = random.integers(-8, 8, shape).astype(np.float32)
+    plain, epilogue = ImageConvolution.of(node, 0.25), (FUSED | NOT_FUSED)[name]
+    made, rest = plain.fused(epilogue)
+    assert (rest is not epilogue) == (name in FUSED)
+    out, expected = (
+        np.empty(evaluate(node, (), [x]).shape, dtype=epilogue.carrier) for _ in "ab"
+    )
+    plain.run(x, expected, epilogue)
+    made.run(x, out, rest)
+    assert_array_equal(out, expected)
+
+
+def test_a_torch_without_fused_operations(monkeypatch):
+    monkeypatch.setattr(images, "_FUSES", False)
+    window = Window((1, 1), (1, 1), (1, 1), (0, 0, 0, 0))
+    node = Conv(("x",), "y", np.ones((1, 1, 1, 1), dtype=np.int64), Fraction(1), window)
+    plain = ImageConvolution.of(node, 1.0)
+    assert plain.fused(FUSED["clip"]) == (plain, FUSED["clip"])
 
 
 @pytest.mark.parametrize("groups", [1, 64])
