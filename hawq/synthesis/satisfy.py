@@ -3,7 +3,8 @@
 Both are pipelines of equal latency. They are joined into one graph whose outputs are
 ones where the two differ, cut at registers that both have (``miter``). ABC, which comes
 with Yosys, sweeps it: gates that are equal in simulation are proved equal by SAT, from
-the inputs up, and merged. What is left open is not cut there in the next round.
+the inputs up, and merged. What is left open is not cut there in the next round. Where
+something stays open, inputs that show a difference are looked for without any cut.
 
 Source: A. Mishchenko et al., Improvements to combinational equivalence checking,
 ICCAD 2006.
@@ -73,8 +74,8 @@ def prove(
         latency are a StageError.
 
     Raises:
-        MismatchError: if one of the simulated inputs gives different outputs. A
-            difference that none of them shows stays open.
+        MismatchError: if inputs give different outputs: one of those simulated, or
+            one that SAT finds in the time that is left.
     """
     folder = folder.resolve()
     written = folder / "rtl.json"
@@ -92,7 +93,10 @@ def prove(
     values = [_drive(side, ports, seed) for side in sides]
     _require_equal(sides, values, ports)
     members = pair(sides, values, SAMPLES)
-    points, open_ = _sweep(sides, members, folder, start + seconds)
+    end = start + seconds
+    points, open_ = _sweep(sides, members, folder, end)
+    if open_ and (given := _refuted(sides, folder, end)):
+        raise MismatchError(_counterexample(sides, given, ports))
     return Proof(
         verdict="unknown" if open_ else "proved",
         points=points,
@@ -174,20 +178,51 @@ def _sweep(
         members = {key: m for key, m in members.items() if key not in again}
 
 
+def _refuted(sides: Sequence[Gates], folder: Path, end: float) -> list[int]:
+    """Look for inputs with different outputs; nothing is cut, so that any will do.
+
+    Returns:
+        Bits of the input, or none where none is found in time.
+    """
+    graph, swept = folder / "whole.aig", folder / "swept.aig"
+    found = folder / "counterexample.txt"
+    found.unlink(missing_ok=True)
+    whole = join(sides, {})
+    whole.aig.write(graph, whole.outputs)
+    if not _fraig(graph, swept, CONFLICTS[0], end):
+        return []
+    script = f"&r {swept.name}; &put; orpos; sat; write_cex {found.name}"
+    if not _abc(script, folder / "sat.log", end) or not found.is_file():
+        return []
+    bits = len(sides[0].inputs)
+    given = [int(digit) for digit in found.read_text().strip()[:bits]]
+    # Bits that nothing drives may have made the difference: then it does not count.
+    ends = [
+        [values[end] & 1 for end in gates.outputs]
+        for gates in sides
+        for values in [simulate(gates, given)]
+    ]
+    return given if ends[0] != ends[1] else []
+
+
 def _count(literals: Sequence[int], left: Sequence[int]) -> tuple[int, int]:
     return len(literals) - len(left), len(left)
 
 
 def _fraig(source: Path, swept: Path, conflicts: int, end: float) -> bool:
     """Sweep a graph; tell whether that came to an end in time."""
+    script = f"&r {source.name}; &fraig -y -C {conflicts}; &w {swept.name}"
+    return _abc(script, swept.with_name("abc.log"), end)
+
+
+def _abc(script: str, log: Path, end: float) -> bool:
+    """Run ABC; tell whether it came to an end in time."""
     left = end - time.perf_counter()
     if left <= 0:
         return False
-    script = f"&r {source.name}; &fraig -y -C {conflicts}; &w {swept.name}"
-    log = swept.with_name("abc.log")
     command = (str(yosys_folder() / "yosys-abc"), "-c", script)
     try:
-        run_tool(command, log, cwd=swept.parent, seconds=left, name="ABC")
+        run_tool(command, log, cwd=log.parent, seconds=left, name="ABC")
     except ToolError:
         if time.perf_counter() < end:
             raise

@@ -93,6 +93,37 @@ def test_a_wrong_gate_is_refuted(files: dict[str, Path]) -> None:
     assert got != expected
 
 
+def test_a_difference_for_one_input_in_16_million_is_found(
+    files: dict[str, Path],
+) -> None:
+    secret = 0xA5C396
+    files["rtl.v"].write_text(f"""
+module network(input clk, input [23:0] model_inp, output reg model_out);
+  reg [23:0] held;
+  always @(posedge clk) begin
+    held <= model_inp;
+    model_out <= held[0] ^ (held == 24'd{secret});
+  end
+endmodule
+""")
+    files["netlist.v"].write_text("""
+module network(input clk, input [23:0] model_inp, output model_out);
+  wire a;
+  DFF r0(.C(clk), .D(model_inp[0]), .Q(a));
+  DFF r1(.C(clk), .D(a), .Q(model_out));
+endmodule
+""")
+    bits = [secret >> i & 1 for i in range(24)]
+    wide = Port("model_inp", ((False, 1, 0),) * 24)
+    ports = Ports(wide, Port("model_out", ((False, 1, 0),)), 2)
+    message = (
+        rf"^the netlist's model_out\[0\] is {bits[0]}, the RTL says {1 - bits[0]}, for "
+        rf"model_inp {re.escape(str(bits))}: synthesis or its models are wrong$"
+    )
+    with pytest.raises(MismatchError, match=message):
+        _prove(files, ports=ports)
+
+
 def test_no_time_is_no_proof(files: dict[str, Path]) -> None:
     proof = _prove(files, seconds=1e-9)
     assert proof.verdict == "unknown"
@@ -121,11 +152,11 @@ def test_rtl_of_another_network(files: dict[str, Path]) -> None:
         _prove(files)
 
 
-def _prove(files: dict[str, Path], seconds: float = 60) -> Proof:
+def _prove(files: dict[str, Path], seconds: float = 60, ports: Ports = PORTS) -> Proof:
     netlist = files["netlist.v"]
     written = write_gates(netlist, [files["tiny.lib"]], files["out"])
-    gates = read_netlist(written, netlist, PORTS)
-    return prove(gates, [files["rtl.v"]], files["out"], ports=PORTS, seconds=seconds)
+    gates = read_netlist(written, netlist, ports)
+    return prove(gates, [files["rtl.v"]], files["out"], ports=ports, seconds=seconds)
 
 
 @pytest.mark.parametrize("value", range(256))
