@@ -554,7 +554,7 @@ def cost_model(
 ) -> None:
     """Synthesise single layers and fit LUTs and delays to them; goes on if killed."""
     with _one_line():
-        from hawq.synthesis.fit import Settings, fit_costs, summary
+        from hawq.synthesis.costs.fit import Settings, fit_costs, summary
         from hawq.view import shown_bar
 
         settings = Settings(

@@ -9,8 +9,8 @@ its integers, less what outputs share, each about as wide as the accumulators. S
 for n copies of the layer, a convolution's positions, and s = 1 if inputs are not
 negative. Zeros, and what pruning leaves without inputs or outputs, do not count.
 α + β < 1: the larger a layer, the more its outputs share. What is fitted stands in
-``measured.json`` with where it came from and its errors; ``hawq.synthesis.fit`` makes
-that file anew.
+``measured.json`` with where it came from and its errors; ``hawq.synthesis.costs.fit``
+makes that file anew.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ def measured() -> MeasuredCosts:
 
 
 def read(path: Path) -> MeasuredCosts:
-    """Read what ``hawq.synthesis.fit`` wrote.
+    """Read what ``hawq.synthesis.costs.fit`` wrote.
 
     Args:
         path: Of its ``measured.json``.

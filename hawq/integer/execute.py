@@ -1,7 +1,7 @@
 """The golden executor: run an integer graph on many samples, integer by integer.
 
-``hawq.integer.plan`` chooses number types that bounds prove exact; this module feeds
-the plan with cache-sized chunks, one thread a core.
+``hawq.integer.executor.plan`` chooses number types that bounds prove exact; this module
+feeds the plan with cache-sized chunks, one thread a core.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from hawq.fixed import IntArray
+from hawq.integer.executor.plan import CARRIERS, Plan, compile_plan
+from hawq.integer.executor.steps import QuantizeStep, Workspace
 from hawq.integer.graph import Graph
 from hawq.integer.nodes import Conv
-from hawq.integer.plan import CARRIERS, Plan, compile_plan
 from hawq.integer.samples import Inputs, read_inputs, require_finite
-from hawq.integer.steps import QuantizeStep, Workspace
 
 _CHUNK_BYTES = 1 << 21
 _MOST_BYTES = 1 << 29
@@ -152,7 +152,7 @@ def _images(plan: Plan, workers: int) -> Iterator[None]:
     if not plan.images:
         yield
         return
-    from hawq.integer.images import exact
+    from hawq.integer.executor.images import exact
 
     with exact(1 if workers > 1 else None):
         yield

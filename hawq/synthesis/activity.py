@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hawq.errors import InputError, ToolError
-from hawq.synthesis.cells import Parts, apply
-from hawq.synthesis.elaborate import read_instances
-from hawq.synthesis.netlist import ONE, ZERO, Bit, Net
+from hawq.synthesis.netlists.cells import Parts, apply
+from hawq.synthesis.netlists.elaborate import read_instances
+from hawq.synthesis.netlists.netlist import ONE, ZERO, Bit, Net
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def switching(path: Path, top: str, inputs: NDArray[np.uint8]) -> dict[str, Swit
     """Run a netlist on samples, a new one every clock.
 
     Args:
-        path: JSON of the passes of ``hawq.synthesis.elaborate``.
+        path: JSON of the passes of ``hawq.synthesis.netlists.elaborate``.
         top: Name of the netlist's module.
         inputs: Bits of the input port, the lowest first; shape (samples, bits).
 

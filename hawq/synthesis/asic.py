@@ -24,8 +24,8 @@ from hawq.synthesis.activity import switching
 from hawq.synthesis.fetch import corner, sta
 from hawq.synthesis.fetch import liberty as find_liberty
 from hawq.synthesis.fpga import verilog_sources
-from hawq.synthesis.gates import write_gates
-from hawq.synthesis.ports import read_ports
+from hawq.synthesis.netlists.gates import write_gates
+from hawq.synthesis.netlists.ports import read_ports
 from hawq.synthesis.process import Limits, Line
 from hawq.synthesis.record import Netlist, Power, Resources, SynthesisReport, Usage
 from hawq.synthesis.yosys import cells, read_verilog, run_yosys, stat, telling

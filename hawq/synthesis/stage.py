@@ -119,7 +119,7 @@ def run(context: StageContext) -> SynthesisRecord:
         The record; there is none unless every netlist's integers are equal.
     """
     from hawq.integer.lower import lower_qonnx
-    from hawq.synthesis.predict import predict
+    from hawq.synthesis.costs.predict import predict
     from hawq.synthesis.targets import make_targets
 
     graph = lower_qonnx(context.inputs["export"] / "network.onnx")

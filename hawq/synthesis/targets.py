@@ -17,7 +17,7 @@ from hawq.errors import InputError, StageError, ToolError
 from hawq.records import Comparison, FirmwareProject
 from hawq.rtl.stage import RtlRecord, load_samples
 from hawq.stage import Progress, StageContext
-from hawq.synthesis.ports import Ports, read_ports
+from hawq.synthesis.netlists.ports import Ports, read_ports
 from hawq.synthesis.process import Limits
 from hawq.synthesis.record import CriticalPath, Proof, SynthesisReport
 from hawq.synthesis.stage import Settings, TargetName, TargetResult
@@ -25,7 +25,7 @@ from hawq.synthesis.stage import Settings, TargetName, TargetResult
 if TYPE_CHECKING:
     from hawq.csim.network import Inputs
     from hawq.integer.graph import Graph
-    from hawq.synthesis.netlist import Gates
+    from hawq.synthesis.netlists.netlist import Gates
 
 NETLIST = "netlist.v"
 RESULT = "result.json"
@@ -335,7 +335,12 @@ _SYNTHESISE: Mapping[TargetName, _Synthesise] = {
 
 
 def _gates(design: Design, name: TargetName, folder: Path, ports: Ports) -> Gates:
-    from hawq.synthesis.gates import GATES, read_netlist, vendor_models, write_gates
+    from hawq.synthesis.netlists.gates import (
+        GATES,
+        read_netlist,
+        vendor_models,
+        write_gates,
+    )
 
     written = folder / GATES
     if name != "asic":  # whose power needed them before
@@ -349,7 +354,7 @@ def _gates(design: Design, name: TargetName, folder: Path, ports: Ports) -> Gate
 def _simulate(
     design: Design, name: TargetName, folder: Path, gates: Gates, ports: Ports
 ) -> Comparison:
-    from hawq.synthesis.gates import compare_netlist
+    from hawq.synthesis.netlists.gates import compare_netlist
 
     scratch = folder / "simulation"
     comparison, _ = compare_netlist(
@@ -369,7 +374,7 @@ def _simulate(
 
 def _prove(design: Design, folder: Path, gates: Gates, ports: Ports) -> Proof:
     from hawq.synthesis.fpga import verilog_sources
-    from hawq.synthesis.satisfy import prove
+    from hawq.synthesis.netlists.satisfy import prove
 
     return prove(
         gates,

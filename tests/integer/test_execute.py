@@ -15,9 +15,9 @@ from qonnx.transformation.infer_shapes import InferShapes
 from hawq.errors import DataError
 from hawq.fixed import FixedPoint, Overflow, Rounding
 from hawq.integer import execute as golden
-from hawq.integer import kernels
 from hawq.integer.bounds import output_tensor
 from hawq.integer.execute import execute, run, trace
+from hawq.integer.executor import kernels
 from hawq.integer.graph import build
 from hawq.integer.grid import Grid
 from hawq.integer.lower import lower_model, lower_qonnx

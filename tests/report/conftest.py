@@ -35,6 +35,7 @@ from hawq.records import (
 )
 from hawq.rtl.stage import RtlRecord
 from hawq.sensitivity.validate import Trial, Validation
+from hawq.synthesis.netlists.satisfy import Proof
 from hawq.synthesis.record import (
     Cosimulation,
     CriticalPath,
@@ -48,7 +49,6 @@ from hawq.synthesis.record import (
     Timing,
     Usage,
 )
-from hawq.synthesis.satisfy import Proof
 from hawq.synthesis.stage import SynthesisRecord, TargetResult
 from hawq.training.record import TrainingRecord
 

@@ -1,0 +1,1 @@
+"""Inside the golden executor: steps in number types that bounds prove exact."""

@@ -1,0 +1,1 @@
+"""Cost models of single layers: a grid of them, their counts, laws, predictions."""
