@@ -89,7 +89,7 @@ STAGES = (
         "synthesis",
         "Synthesise with open tools, place and route, and prove the netlists equal.",
         ("data", "model", "export", "rtl"),
-        ("hls",),
+        ("allocation", "hls"),
         tools=("g++",),
         optional=True,
     ),

@@ -51,7 +51,8 @@ def allocate(context: StageContext) -> Allocation:
     """Choose the widths.
 
     Beside the record it writes ``calibration.json`` (every site at every width),
-    ``pareto.csv``, and the baselines ``uniform.json`` and ``reversed.json``, each an
+    ``pareto.csv``, ``measured.json`` where the laws are not the shipped ones, and the
+    baselines ``uniform.json`` and ``reversed.json``, each an
     ``Allocation`` under the same budgets. ``uniform.json`` is absent when no uniform
     widths meet them.
 
@@ -72,6 +73,8 @@ def allocate(context: StageContext) -> Allocation:
     tables = calibrate_network(fold_batch_norm(network), sensitivities, x, settings)
     tables.record.save(context.folder / "calibration.json")
     context.progress("pricing the layers", 0.4)
+    if settings.cost_model is not None:
+        measured.read(settings.cost_model).save(context.folder / measured.FILE.name)
     limited = cost_models(_costs(settings), settings)
     programme = build_programme(tables, limited, settings)
     return _solve_all(context, tables, programme, sensitivities)

@@ -8,13 +8,16 @@ target that is finished is not made again when the stage is interrupted.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
 from hawq.records import Comparison, Record
 from hawq.stage import StageContext, StageSettings
 from hawq.synthesis.record import Proof, SynthesisReport
+
+if TYPE_CHECKING:
+    from hawq.allocation.measured import MeasuredCosts
 
 TargetName = Literal["xcup", "ecp5", "asic", "vitis_hls", "vivado"]
 
@@ -113,7 +116,8 @@ def run(context: StageContext) -> SynthesisRecord:
     """Synthesise every target and prove its netlist equal.
 
     Args:
-        context: With ``data``, ``model``, ``export`` and ``rtl`` among its inputs.
+        context: With ``data``, ``model``, ``export`` and ``rtl`` among its inputs; with
+            ``allocation``, predictions are by the laws that it was given.
 
     Returns:
         The record; there is none unless every netlist's integers are equal.
@@ -123,10 +127,19 @@ def run(context: StageContext) -> SynthesisRecord:
     from hawq.synthesis.targets import make_targets
 
     graph = lower_qonnx(context.inputs["export"] / "network.onnx")
-    expected = predict(graph)
+    expected = predict(graph, _own_laws(context))
     return SynthesisRecord(
         targets=make_targets(context, graph),
         predicted_luts=expected.luts,
         predicted_ns=expected.ns,
         ebops=expected.ebops,
     )
+
+
+def _own_laws(context: StageContext) -> MeasuredCosts | None:
+    """Read the cost model that replaced the shipped one when bits were chosen."""
+    from hawq.allocation.measured import FILE, read
+
+    allocation = context.inputs.get("allocation")
+    path = allocation / FILE.name if allocation else None
+    return read(path) if path and path.is_file() else None

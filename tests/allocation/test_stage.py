@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 import hawq.model.stage
 import hawq.sensitivity.stage
-from hawq.allocation.measured import measured
+from hawq.allocation.measured import measured, read
 from hawq.allocation.stage import Settings, run
 from hawq.allocation.tables import CalibrationRecord
 from hawq.data.dataset import Dataset, split_dataset
@@ -97,8 +97,9 @@ def test_laws_of_ones_own_price_the_budgets(allocate, tmp_path):
     shipped.model_copy(update={"lut": twice}).save(file)
     free, _ = allocate(budgets={"lut": 1e9})
 
-    own, _ = allocate(budgets={"lut": 1e9}, cost_model=file)
+    own, folder = allocate(budgets={"lut": 1e9}, cost_model=file)
 
+    assert read(folder / "measured.json") == read(file)
     assert own.bits() == free.bits()
     assert own.costs["lut"] == pytest.approx(2 * free.costs["lut"], rel=1e-14)
     assert own.costs["latency_ns"] == free.costs["latency_ns"]
