@@ -46,8 +46,8 @@ pareto: .venv/.synthesis csim ## accuracy against LUTs, bits for every weight: h
 
 pareto-hgq2: .venv/.synthesis .venv-hgq2/.done ## the same by HGQ2, in its own environment
 	$(BIN)/python benchmarks/pareto/data.py
-	KERAS_BACKEND=jax JAX_PLATFORMS=cpu \
-	.venv-hgq2/bin/python benchmarks/pareto/hgq2_train.py
+	for seed in 1 2 3; do KERAS_BACKEND=jax JAX_PLATFORMS=cpu \
+	.venv-hgq2/bin/python benchmarks/pareto/hgq2_train.py --seed $$seed || exit 1; done
 	KERAS_BACKEND=jax JAX_PLATFORMS=cpu \
 	.venv-hgq2/bin/python benchmarks/pareto/hgq2_logic.py
 	$(BIN)/python benchmarks/pareto/synthesise.py --methods hgq2

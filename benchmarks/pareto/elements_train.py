@@ -41,8 +41,8 @@ SOFT = (1.0, 0.6)
 EVERY = 128  # steps between two allocations
 ROUNDS = 4  # of settling: as many networks at once as the ramp has
 SHARE = 0.7  # of the teacher in what exchanges aim at
-LARGEST = 8000  # of the networks that a descent starts from; above, time is short
-CHEAPEST = 300  # where it ends
+LARGEST = 500  # of the networks that a descent starts from; above, it learns its sample
+CHEAPEST = 150  # where it ends
 SWEEPS = 8  # of exchanges in a round of it
 SETTLED = 8  # epochs of training in a round
 FALL = 0.93  # of the cost in a round
@@ -64,7 +64,7 @@ def main() -> None:
         "--seconds", type=float, help="of the ramp, instead of its epochs"
     )
     parser.add_argument("--settle", type=float, default=120.0, help="seconds")
-    parser.add_argument("--descent", type=float, default=1200.0, help="seconds")
+    parser.add_argument("--descent", type=float, default=600.0, help="seconds")
     arguments = parser.parse_args()
     # Exact here: integers on these grids have no more bits than TF32 keeps.
     torch.set_float32_matmul_precision("high")
