@@ -31,10 +31,9 @@ rtl: .venv/.synthesis ## the network in Verilog and VHDL, simulated and equal
 synth: .venv/.synthesis ## gates for FPGA and ASIC, proved equal: area, timing, power
 	$(BIN)/hawq run $(FLOW) --with synthesis --workers $(WORKERS)
 
-place: .venv/.synthesis ## the network placed and routed on a Lattice ECP5: long
-	$(BIN)/hawq synthesis $(FLOW) --build build/ecp5 --workers $(WORKERS) \
-	--set rtl.adder_levels=2.0 --set 'synthesis.targets=["ecp5"]' \
-	--set 'synthesis.seeds=[1]' --set synthesis.tool_limit_s=10800
+place: .venv/.synthesis csim ## the jet tagger placed and routed on a Lattice ECP5
+	$(BIN)/python benchmarks/place.py models/jets_elements/8372-luts.onnx \
+	--seeds 1 2 3 --workers $(WORKERS)
 
 pareto: .venv/.synthesis csim ## accuracy against LUTs, bits for every weight: hours
 	$(BIN)/python benchmarks/pareto/layer_bits.py

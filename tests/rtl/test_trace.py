@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hawq.fixed import Overflow, Rounding
-from hawq.integer.execute import trace
+from hawq.integer.execute import execute, trace
 from hawq.integer.graph import Graph, build
 from hawq.integer.grid import Grid
+from hawq.integer.lower import lower_qonnx
 from hawq.integer.nodes import (
     Affine,
     ArgMax,
@@ -45,6 +47,7 @@ from hawq.rtl.trace import input_integers, trace_graph
 
 pytest.importorskip("alkaid", reason="alkaid is not installed")
 
+MODELS = Path(__file__).parents[2] / "models"
 ONE = Fraction(1)
 SIGNED = Grid(-8, 7, ONE)
 
@@ -110,6 +113,18 @@ IMAGE = (2, 4, 4)
 )
 def test_each_node(shape: tuple[int, ...], node: Any) -> None:
     assert_equal(graph_of(node, shape=shape))
+
+
+@pytest.mark.parametrize("luts", [433, 2042])
+def test_shipped_networks_with_bits_for_every_weight(luts: int) -> None:
+    graph = lower_qonnx(MODELS / "jets_elements" / f"{luts}-luts.onnx")
+    x = np.random.default_rng(0).normal(0, 2, (2000, 16))
+    golden = execute(graph, x, [*(ports := input_integers(graph)), *graph.outputs])
+    given = np.concatenate([golden[name].reshape(2000, -1) for name in ports], 1)
+    logic = trace_graph(graph)
+    got = logic.predict(given.astype(np.float64))
+    np.testing.assert_array_equal(got, golden[graph.outputs[0]])
+    assert 0.8 * luts < logic.cost < 1.3 * luts
 
 
 def test_bits_are_convolved() -> None:
