@@ -33,7 +33,7 @@ synth: .venv/.synthesis ## gates for FPGA and ASIC, proved equal: area, timing, 
 
 place: .venv/.synthesis csim ## the jet tagger placed and routed on a Lattice ECP5
 	$(BIN)/python benchmarks/place.py models/jets_elements/8372-luts.onnx \
-	--seeds 1 2 3 --workers $(WORKERS)
+	--build build/$(FLOW) --seeds 1 2 3 --workers $(WORKERS)
 
 pareto: .venv/.synthesis csim ## accuracy against LUTs, bits for every weight: hours
 	$(BIN)/python benchmarks/pareto/layer_bits.py

@@ -171,7 +171,7 @@ def leave_carries_open(netlist: Path) -> Path:
             if pins["COUT"][0] not in read:
                 pins["COUT"] = ["x"]
             is_constant = isinstance(pins["CIN"][0], str)
-            if is_constant and pins["D0"] == ["1"] and _half(cell) == "0" * 8:
+            if is_constant and pins["D0"] == ["1"] and _lower_sum(cell) == "0" * 8:
                 pins["CIN"] = ["x"]
     path = netlist.with_name("nextpnr.json")
     with atomic_file(path) as partial_path:
@@ -179,7 +179,7 @@ def leave_carries_open(netlist: Path) -> Path:
     return path
 
 
-def _half(cell: dict[str, Any]) -> str:
+def _lower_sum(cell: dict[str, Any]) -> str:
     """Give what the lower sum of a carry cell is where its input D is 1."""
     return str(cell["parameters"]["INIT0"][-16:-8])
 

@@ -35,13 +35,13 @@ from hawq.records import (
 )
 from hawq.rtl.stage import RtlRecord
 from hawq.sensitivity.validate import Trial, Validation
-from hawq.synthesis.netlists.satisfy import Proof
 from hawq.synthesis.record import (
     Cosimulation,
     CriticalPath,
     HlsEstimate,
     Netlist,
     Power,
+    Proof,
     Resources,
     RoutedSeed,
     Span,

@@ -5,7 +5,7 @@ from hawq.records import Difference
 from hawq.report.sections import ladder
 from hawq.report.sections.ladder import Ladder
 from hawq.rtl.stage import RtlRecord
-from hawq.synthesis.netlists.satisfy import Proof
+from hawq.synthesis.record import Proof
 from hawq.synthesis.stage import SynthesisRecord
 
 
