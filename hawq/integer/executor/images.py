@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from hawq.integer.executor.epilogue import Epilogue, bend
 from hawq.integer.nodes import Conv, Window
+from hawq.integer.rounding import FLOAT_ROUNDING
 
 _BLOCK_ELEMENTS = 1 << 16
 """Elements an epilogue goes over at a time: 256 KiB, half a second-level cache."""
@@ -116,7 +117,8 @@ class ImageConvolution:
                 return mine, replace(epilogue, before=tuple(rest))
             case (), (*rest, (function, (low, high))) if function is np.clip:
                 # Limits are integers, which every rounding leaves alone.
-                if len(rest) <= 1 and np.isfinite([low, high]).all():
+                rounds = all(f in FLOAT_ROUNDING.values() for f, _ in rest)
+                if rounds and np.isfinite([low, high]).all():
                     mine = replace(self, after="hardtanh", scalars=(low, high))
                     return mine, replace(epilogue, after=tuple(rest))
         return self, epilogue

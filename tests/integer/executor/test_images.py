@@ -82,6 +82,7 @@ NOT_FUSED = {
     "one limit": Epilogue("float32", (), ((np.clip, (0.0, np.inf)),)),
     "an offset first": Epilogue("float32", ((np.add, (1.0,)),), (CLIP,)),
     "a lift": Epilogue("float32", (), ((np.rint, ()), (np.subtract, (1.0,)), CLIP)),
+    "a lift alone": Epilogue("float32", (), ((np.subtract, (1.0,)), CLIP)),
     "float64": Epilogue("float64", (), (CLIP,)),
 }
 
